@@ -1,0 +1,412 @@
+//! The rules against facts measured on Linux 5.10 to 7.2. Each test is a sentence that is true;
+//! those that begin with `trap_` name a way in which an earlier tool, or an earlier rule, was wrong.
+
+use super::*;
+use crate::tcp::state::{
+    CLOSE, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, LAST_ACK, SYN_SENT,
+};
+
+const NOW: u64 = 100_000_000_000;
+const SECOND: u64 = 1_000_000_000;
+
+/// A connection whose handshake ended `ago_ns` before NOW.
+fn established(ago_ns: u64) -> Connection {
+    Connection {
+        start_ns: NOW - ago_ns,
+        established_ns: NOW - ago_ns,
+        flags: flag::ESTABLISHED,
+        ..Connection::default()
+    }
+}
+
+/// What a socket looks like that never got an answer to its SYN.
+fn syn_sent() -> SocketFacts {
+    SocketFacts {
+        old_state: SYN_SENT,
+        new_state: CLOSE,
+        segs_out: 1,
+        sport: 40000,
+        ..SocketFacts::default()
+    }
+}
+
+/// A socket after the handshake that sent an acknowledged 60-byte request.
+fn requested(old_state: u8, new_state: u8) -> SocketFacts {
+    SocketFacts {
+        old_state,
+        new_state,
+        bytes_sent: 60,
+        bytes_acked: 61,
+        segs_in: 2,
+        segs_out: 3,
+        sport: 40000,
+        ..SocketFacts::default()
+    }
+}
+
+fn connecting(facts: SocketFacts) -> Option<Ending> {
+    judge(&Connection::default(), &facts, NOW)
+}
+
+fn ended(facts: SocketFacts) -> Option<Ending> {
+    judge(&established(2 * SECOND), &facts, NOW)
+}
+
+#[test]
+fn a_rst_to_the_syn_is_refused() {
+    let facts = SocketFacts {
+        error: errno::ECONNREFUSED,
+        segs_in: 1,
+        ..syn_sent()
+    };
+    assert_eq!(connecting(facts), Some(Ending::Refused));
+}
+
+#[test]
+fn the_reset_hook_alone_proves_a_rst() {
+    let connection = Connection {
+        flags: flag::RST_RECEIVED,
+        ..Connection::default()
+    };
+    let facts = SocketFacts {
+        error: errno::ECONNREFUSED,
+        ..syn_sent()
+    };
+    assert_eq!(judge(&connection, &facts, NOW), Some(Ending::Refused));
+}
+
+#[test]
+fn trap_port_unreachable_has_the_same_errno_as_a_rst() {
+    let facts = SocketFacts {
+        error: errno::ECONNREFUSED,
+        segs_in: 0,
+        ..syn_sent()
+    };
+    assert_eq!(connecting(facts), Some(Ending::Icmp));
+}
+
+#[test]
+fn trap_icmp_within_connect_leaves_no_error_and_only_the_queue_knows() {
+    // nginx asked SO_ERROR, which took the soft error away, and closed.
+    let facts = SocketFacts {
+        icmp_origin: 2,
+        icmp_type: 3,
+        icmp_code: 13,
+        ..syn_sent()
+    };
+    assert_eq!(connecting(facts), Some(Ending::Icmp));
+}
+
+#[test]
+fn trap_icmpv6_within_connect_leaves_only_the_soft_error() {
+    let facts = SocketFacts {
+        soft_error: errno::EHOSTUNREACH,
+        ..syn_sent()
+    };
+    assert_eq!(connecting(facts), Some(Ending::Icmp));
+}
+
+#[test]
+fn an_asynchronous_icmp_error_is_in_sk_err() {
+    for error in [
+        errno::EHOSTUNREACH,
+        errno::ENETUNREACH,
+        errno::EACCES,
+        errno::ECONNREFUSED,
+    ] {
+        assert_eq!(
+            connecting(SocketFacts {
+                error,
+                ..syn_sent()
+            }),
+            Some(Ending::Icmp)
+        );
+    }
+}
+
+#[test]
+fn etimedout_is_the_kernel_giving_up() {
+    let facts = SocketFacts {
+        error: errno::ETIMEDOUT,
+        segs_out: 3,
+        ..syn_sent()
+    };
+    assert_eq!(connecting(facts), Some(Ending::SynTimedOut));
+}
+
+#[test]
+fn trap_the_proxy_giving_up_looks_like_no_error_at_all() {
+    // nginx closes (shutdown 3), HAProxy lingers zero (shutdown 0): no difference.
+    for shutdown in [0, 3] {
+        let facts = SocketFacts {
+            shutdown,
+            ..syn_sent()
+        };
+        assert_eq!(connecting(facts), Some(Ending::SynAbandoned));
+    }
+}
+
+#[test]
+fn trap_port_exhaustion_has_no_error_and_no_port() {
+    let facts = SocketFacts {
+        segs_out: 0,
+        sport: 0,
+        ..syn_sent()
+    };
+    assert_eq!(connecting(facts), Some(Ending::NoLocalPort));
+}
+
+#[test]
+fn a_rst_to_a_request_is_a_reset() {
+    let facts = SocketFacts {
+        error: errno::ECONNRESET,
+        ..requested(ESTABLISHED, CLOSE)
+    };
+    assert_eq!(ended(facts), Some(Ending::Reset));
+}
+
+#[test]
+fn a_request_that_is_still_queued_counts_as_written() {
+    let facts = SocketFacts {
+        error: errno::ECONNRESET,
+        bytes_sent: 0,
+        unsent_bytes: 60,
+        ..requested(ESTABLISHED, CLOSE)
+    };
+    assert_eq!(ended(facts), Some(Ending::Reset));
+}
+
+#[test]
+fn trap_the_fin_itself_counts_as_a_byte_received() {
+    let fin = SocketFacts {
+        bytes_received: 1,
+        ..requested(ESTABLISHED, CLOSE_WAIT)
+    };
+    assert_eq!(ended(fin), Some(Ending::Closed));
+    let answer_and_fin = SocketFacts {
+        bytes_received: 2,
+        ..fin
+    };
+    assert_eq!(ended(answer_and_fin), None);
+}
+
+#[test]
+fn a_connection_turned_away_right_after_the_handshake_is_a_failure() {
+    let idle = |old, new| SocketFacts {
+        bytes_sent: 0,
+        bytes_acked: 1,
+        ..requested(old, new)
+    };
+    let fin = SocketFacts {
+        bytes_received: 1,
+        ..idle(ESTABLISHED, CLOSE_WAIT)
+    };
+    let rst = SocketFacts {
+        error: errno::ECONNRESET,
+        ..idle(ESTABLISHED, CLOSE)
+    };
+    assert_eq!(
+        judge(&established(SECOND / 10), &fin, NOW),
+        Some(Ending::Closed)
+    );
+    assert_eq!(
+        judge(&established(SECOND / 10), &rst, NOW),
+        Some(Ending::Reset)
+    );
+}
+
+#[test]
+fn trap_a_spare_connection_of_a_pool_that_ends_later_is_no_failure() {
+    let idle = |old, new| SocketFacts {
+        bytes_sent: 0,
+        bytes_acked: 1,
+        ..requested(old, new)
+    };
+    let fin = SocketFacts {
+        bytes_received: 1,
+        ..idle(ESTABLISHED, CLOSE_WAIT)
+    };
+    let rst = SocketFacts {
+        error: errno::ECONNRESET,
+        ..idle(ESTABLISHED, CLOSE)
+    };
+    assert_eq!(ended(fin), None);
+    assert_eq!(ended(rst), None);
+}
+
+#[test]
+fn a_request_written_into_a_closed_spare_connection_is_a_reset() {
+    // FIN came while idle (bytes_received 1), then the request met a RST: EPIPE.
+    let facts = SocketFacts {
+        error: errno::EPIPE,
+        bytes_received: 1,
+        packets_out: 1,
+        ..requested(CLOSE_WAIT, CLOSE)
+    };
+    assert_eq!(ended(facts), Some(Ending::Reset));
+}
+
+#[test]
+fn trap_an_idle_connection_that_the_upstream_closes_is_no_failure() {
+    let answered = |old, new| SocketFacts {
+        bytes_received: 5000,
+        ..requested(old, new)
+    };
+    assert_eq!(ended(answered(ESTABLISHED, CLOSE_WAIT)), None);
+    let rst = SocketFacts {
+        error: errno::ECONNRESET,
+        ..answered(ESTABLISHED, CLOSE)
+    };
+    assert_eq!(ended(rst), None);
+}
+
+#[test]
+fn trap_haproxy_says_goodbye_by_rst() {
+    // SO_LINGER 0 after a finished exchange: ESTABLISHED -> CLOSE without an error.
+    let facts = SocketFacts {
+        bytes_received: 5000,
+        ..requested(ESTABLISHED, CLOSE)
+    };
+    assert_eq!(ended(facts), None);
+}
+
+#[test]
+fn a_proxy_that_closes_while_it_waits_abandons_the_request() {
+    let nginx = SocketFacts {
+        shutdown: 3,
+        ..requested(ESTABLISHED, FIN_WAIT1)
+    };
+    let haproxy = requested(ESTABLISHED, CLOSE);
+    assert_eq!(ended(nginx), Some(Ending::Abandoned));
+    assert_eq!(ended(haproxy), Some(Ending::Abandoned));
+}
+
+#[test]
+fn trap_a_half_close_after_the_request_is_no_end() {
+    let facts = SocketFacts {
+        shutdown: 2,
+        ..requested(ESTABLISHED, FIN_WAIT1)
+    };
+    assert_eq!(ended(facts), None);
+    // …and what follows it in good order is none either.
+    assert_eq!(ended(requested(FIN_WAIT2, CLOSE)), None);
+}
+
+#[test]
+fn a_health_check_that_connects_and_closes_is_no_failure() {
+    let nothing = SocketFacts {
+        bytes_sent: 0,
+        bytes_acked: 1,
+        ..SocketFacts::default()
+    };
+    let fin = SocketFacts {
+        old_state: ESTABLISHED,
+        new_state: FIN_WAIT1,
+        shutdown: 3,
+        ..nothing
+    };
+    let rst = SocketFacts {
+        old_state: ESTABLISHED,
+        new_state: CLOSE,
+        ..nothing
+    };
+    assert_eq!(judge(&established(1000), &fin, NOW), None);
+    assert_eq!(judge(&established(1000), &rst, NOW), None);
+}
+
+#[test]
+fn unacknowledged_data_until_etimedout_is_a_vanished_peer() {
+    let facts = SocketFacts {
+        error: errno::ETIMEDOUT,
+        packets_out: 1,
+        retransmits: 6,
+        ..requested(ESTABLISHED, CLOSE)
+    };
+    assert_eq!(ended(facts), Some(Ending::Vanished));
+}
+
+#[test]
+fn trap_an_icmp_error_on_the_way_replaces_etimedout() {
+    let facts = SocketFacts {
+        error: errno::EHOSTUNREACH,
+        packets_out: 1,
+        bytes_received: 900,
+        ..requested(ESTABLISHED, CLOSE)
+    };
+    assert_eq!(ended(facts), Some(Ending::Vanished));
+}
+
+#[test]
+fn keep_alive_probes_that_fail_matter_only_to_a_waiting_request() {
+    let probed = SocketFacts {
+        error: errno::ETIMEDOUT,
+        probes_out: 3,
+        ..requested(ESTABLISHED, CLOSE)
+    };
+    assert_eq!(ended(probed), Some(Ending::Vanished));
+    assert_eq!(
+        ended(SocketFacts {
+            bytes_received: 900,
+            ..probed
+        }),
+        None
+    );
+}
+
+#[test]
+fn a_connection_killed_by_an_administrator_is_nobodys_failure() {
+    let facts = SocketFacts {
+        error: errno::ECONNABORTED,
+        ..requested(ESTABLISHED, CLOSE)
+    };
+    assert_eq!(ended(facts), None);
+}
+
+#[test]
+fn a_failure_is_reported_once() {
+    let connection = Connection {
+        flags: flag::REPORTED,
+        ..established(SECOND)
+    };
+    let aftermath = SocketFacts {
+        error: errno::EPIPE,
+        ..requested(CLOSE_WAIT, CLOSE)
+    };
+    assert_eq!(judge(&connection, &aftermath, NOW), None);
+}
+
+#[test]
+fn only_telling_state_changes_are_looked_at() {
+    let telling = [
+        (CLOSE, SYN_SENT),
+        (SYN_SENT, ESTABLISHED),
+        (SYN_SENT, CLOSE),
+        (ESTABLISHED, FIN_WAIT1),
+        (ESTABLISHED, CLOSE_WAIT),
+        (ESTABLISHED, CLOSE),
+        (CLOSE_WAIT, LAST_ACK),
+        (CLOSE_WAIT, CLOSE),
+        (FIN_WAIT1, CLOSE),
+        (FIN_WAIT2, CLOSE),
+        (CLOSING, CLOSE),
+        (LAST_ACK, CLOSE),
+    ];
+    for old in 1..=12 {
+        for new in 1..=12 {
+            assert_eq!(
+                matters(old, new),
+                telling.contains(&(old, new)),
+                "{old} -> {new}"
+            );
+        }
+    }
+}
+
+#[test]
+fn kinds_come_back_as_the_endings_they_are() {
+    for ending in Ending::ALL {
+        assert_eq!(Ending::try_from(ending as u8), Ok(ending));
+        assert!(usize::from(ending as u8) < ENDINGS);
+    }
+    assert_eq!(Ending::try_from(0), Err(UnknownEnding(0)));
+}

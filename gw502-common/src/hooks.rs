@@ -1,0 +1,61 @@
+//! Every BPF program, the capability it serves and where it attaches.
+
+/// How a program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// BTF-typed raw tracepoint (`tp_btf`, Linux 5.5+).
+    Tracepoint,
+}
+
+impl Backend {
+    /// The name in events and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tracepoint => "tracepoint",
+        }
+    }
+}
+
+/// One BPF program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// Function name in the BPF object.
+    pub program: &'static str,
+    /// What it lets us see.
+    pub capability: &'static str,
+    /// How it attaches.
+    pub backend: Backend,
+    /// Tracepoint or function it attaches to.
+    pub target: &'static str,
+}
+
+/// The programs in the order in which they attach.
+///
+/// Connection state comes last: what it judges by must already be recorded when the first
+/// connection is seen, and an entry can only exist once it is attached.
+pub const HOOKS: &[Hook] = &[
+    Hook {
+        program: "reset_received_tpbtf",
+        capability: "resets",
+        backend: Backend::Tracepoint,
+        target: "tcp_receive_reset",
+    },
+    Hook {
+        program: "reset_sent_tpbtf",
+        capability: "resets",
+        backend: Backend::Tracepoint,
+        target: "tcp_send_reset",
+    },
+    Hook {
+        program: "retransmit_tpbtf",
+        capability: "retransmits",
+        backend: Backend::Tracepoint,
+        target: "tcp_retransmit_skb",
+    },
+    Hook {
+        program: "connection_tpbtf",
+        capability: "connection state",
+        backend: Backend::Tracepoint,
+        target: "inet_sock_set_state",
+    },
+];

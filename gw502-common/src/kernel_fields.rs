@@ -1,0 +1,80 @@
+//! The kernel's struct members that the BPF side reads: one table, two consumers.
+//!
+//! The BPF side expands it to one read-only global per member, the user side resolves each in the
+//! running kernel's BTF and writes the byte offset into that global before the object is loaded.
+//! rustc emits no CO-RE relocations; a frozen global is the same constant to the verifier.
+
+/// A line of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelField {
+    /// Name of the global that holds the offset.
+    pub global: &'static str,
+    /// `struct.member.member…`: offsets add up from the start of `struct`. Anonymous structs and
+    /// unions on the way are not named.
+    pub path: &'static str,
+    /// Bytes that the BPF side loads. The member must have this size, or a load could read beyond
+    /// it; a kernel where it differs is refused at start.
+    pub size: u64,
+}
+
+/// Calls `$consumer!` with every line: `GLOBAL: type = "path";`.
+#[macro_export]
+macro_rules! for_each_kernel_field {
+    ($consumer:ident) => {
+        $consumer! {
+            OFF_SK_FAMILY: u16 = "sock.__sk_common.skc_family";
+            OFF_SK_DADDR: u32 = "sock.__sk_common.skc_daddr";
+            OFF_SK_SADDR: u32 = "sock.__sk_common.skc_rcv_saddr";
+            OFF_SK_DPORT: u16 = "sock.__sk_common.skc_dport";
+            OFF_SK_STATE: u8 = "sock.__sk_common.skc_state";
+            OFF_SK_DADDR6: [u8; 16] = "sock.__sk_common.skc_v6_daddr";
+            OFF_SK_SADDR6: [u8; 16] = "sock.__sk_common.skc_v6_rcv_saddr";
+            OFF_SK_NET: u64 = "sock.__sk_common.skc_net.net";
+            OFF_SK_PROTOCOL: u16 = "sock.sk_protocol";
+            OFF_SK_ERR: i32 = "sock.sk_err";
+            OFF_SK_ERR_SOFT: i32 = "sock.sk_err_soft";
+            OFF_SK_SHUTDOWN: u8 = "sock.sk_shutdown";
+            OFF_SK_ERRQ_LEN: u32 = "sock.sk_error_queue.qlen";
+            OFF_SK_ERRQ_TAIL: u64 = "sock.sk_error_queue.prev";
+            OFF_SKB_CB: [u8; 48] = "sk_buff.cb";
+            OFF_SERR_EE: [u8; 16] = "sock_exterr_skb.ee";
+            OFF_EE_ORIGIN: u8 = "sock_extended_err.ee_origin";
+            OFF_EE_TYPE: u8 = "sock_extended_err.ee_type";
+            OFF_EE_CODE: u8 = "sock_extended_err.ee_code";
+            OFF_NET_INUM: u32 = "net.ns.inum";
+            OFF_INET_SPORT: u16 = "tcp_sock.inet_conn.icsk_inet.inet_sport";
+            OFF_ICSK_RETRANS: u8 = "tcp_sock.inet_conn.icsk_retransmits";
+            OFF_ICSK_PROBES: u8 = "tcp_sock.inet_conn.icsk_probes_out";
+            OFF_TP_SENT: u64 = "tcp_sock.bytes_sent";
+            OFF_TP_RETRANS: u64 = "tcp_sock.bytes_retrans";
+            OFF_TP_ACKED: u64 = "tcp_sock.bytes_acked";
+            OFF_TP_RECEIVED: u64 = "tcp_sock.bytes_received";
+            OFF_TP_SEGS_IN: u32 = "tcp_sock.segs_in";
+            OFF_TP_SEGS_OUT: u32 = "tcp_sock.segs_out";
+            OFF_TP_PACKETS: u32 = "tcp_sock.packets_out";
+            OFF_TP_WRITE_SEQ: u32 = "tcp_sock.write_seq";
+            OFF_TP_SND_NXT: u32 = "tcp_sock.snd_nxt";
+            OFF_TP_RCV_NXT: u32 = "tcp_sock.rcv_nxt";
+            OFF_TP_COPIED: u32 = "tcp_sock.copied_seq";
+            OFF_TP_SRTT: u32 = "tcp_sock.srtt_us";
+            OFF_TP_WSTAMP: u64 = "tcp_sock.tcp_wstamp_ns";
+            OFF_TASK_LEADER: u64 = "task_struct.group_leader";
+            OFF_TASK_COMM: [u8; 16] = "task_struct.comm";
+            OFF_TASK_START: u64 = "task_struct.start_boottime";
+        }
+    };
+}
+
+macro_rules! table {
+    ($($global:ident: $load:ty = $path:literal;)*) => {
+        /// The table as data.
+        pub const KERNEL_FIELDS: &[KernelField] = &[
+            $(KernelField {
+                global: stringify!($global),
+                path: $path,
+                size: size_of::<$load>() as u64,
+            },)*
+        ];
+    };
+}
+for_each_kernel_field!(table);

@@ -1,0 +1,59 @@
+//! TCP state numbers and the errno values our rules know, as the kernel defines them.
+
+/// TCP states, `include/net/tcp_states.h` (same numbers since Linux 2.6; they are ABI).
+pub mod state {
+    /// Connection open, data may flow.
+    pub const ESTABLISHED: u8 = 1;
+    /// Our SYN is out.
+    pub const SYN_SENT: u8 = 2;
+    /// We sent FIN first.
+    pub const FIN_WAIT1: u8 = 4;
+    /// Our FIN is acknowledged, the peer's is not here yet.
+    pub const FIN_WAIT2: u8 = 5;
+    /// No connection.
+    pub const CLOSE: u8 = 7;
+    /// The peer sent FIN first.
+    pub const CLOSE_WAIT: u8 = 8;
+    /// We answered the peer's FIN with ours.
+    pub const LAST_ACK: u8 = 9;
+    /// Both sides sent FIN at once.
+    pub const CLOSING: u8 = 11;
+}
+
+/// errno values, `include/uapi/asm-generic/errno{,-base}.h`.
+pub mod errno {
+    /// Operation not permitted.
+    pub const EPERM: i32 = 1;
+    /// Out of memory.
+    pub const ENOMEM: i32 = 12;
+    /// Permission denied.
+    pub const EACCES: i32 = 13;
+    /// Broken pipe.
+    pub const EPIPE: i32 = 32;
+    /// Protocol error.
+    pub const EPROTO: i32 = 71;
+    /// Protocol not available.
+    pub const ENOPROTOOPT: i32 = 92;
+    /// Cannot assign requested address.
+    pub const EADDRNOTAVAIL: i32 = 99;
+    /// Network is unreachable.
+    pub const ENETUNREACH: i32 = 101;
+    /// Software caused connection abort.
+    pub const ECONNABORTED: i32 = 103;
+    /// Connection reset by peer.
+    pub const ECONNRESET: i32 = 104;
+    /// No buffer space available.
+    pub const ENOBUFS: i32 = 105;
+    /// Connection timed out.
+    pub const ETIMEDOUT: i32 = 110;
+    /// Connection refused.
+    pub const ECONNREFUSED: i32 = 111;
+    /// Host is down.
+    pub const EHOSTDOWN: i32 = 112;
+    /// No route to host.
+    pub const EHOSTUNREACH: i32 = 113;
+}
+
+/// `SHUTDOWN_MASK` of `include/net/sock.h`: both directions are shut, so the owner closed the
+/// socket. Only one bit set is a half-close.
+pub const SHUTDOWN_BOTH: u8 = 3;

@@ -1,0 +1,72 @@
+//! Keys and values of the counting maps, and the names of what can be lost.
+
+use super::wire_struct;
+use crate::ending::ENDINGS;
+
+wire_struct! {
+    /// An upstream as it is counted: an address in a network namespace.
+    ///
+    /// All zero stands for every upstream that came after the map was full.
+    pub struct UpstreamKey(24) {
+        /// Upstream address; IPv4 as `::ffff:a.b.c.d`.
+        pub address: [u8; 16],
+        /// Inode number of the network namespace.
+        pub netns: u32,
+        /// Upstream port.
+        pub port: u16,
+        /// Zero.
+        pub pad: [u8; 2],
+    }
+}
+
+wire_struct! {
+    /// What is counted of an upstream, per CPU; the user side adds the CPUs up.
+    pub struct UpstreamCounts(96) {
+        /// Connects started.
+        pub attempts: u64,
+        /// Handshakes finished.
+        pub established: u64,
+        /// Endings by [`crate::ending::Ending`]; slot 0 is unused.
+        pub endings: [u64; ENDINGS],
+    }
+}
+
+/// Why something that was seen could not be kept: index into the per-CPU `LOSSES` map.
+///
+/// Ids are never reused.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossReason {
+    /// The ring buffer had no room for a failure record.
+    RingFull = 0,
+    /// No room to remember one more open connection: its failure will not be seen.
+    ConnectionsFull = 1,
+    /// No room to count one more upstream on its own: it is counted under "other".
+    UpstreamsFull = 2,
+    /// A read of kernel memory failed: the field it was for is zero.
+    ReadFault = 3,
+    /// The kernel had no `tcp_sock` behind a TCP socket: the state change was not judged.
+    NotTcpSock = 4,
+}
+
+impl LossReason {
+    /// Every reason, in the order of the map.
+    pub const ALL: [Self; 5] = [
+        Self::RingFull,
+        Self::ConnectionsFull,
+        Self::UpstreamsFull,
+        Self::ReadFault,
+        Self::NotTcpSock,
+    ];
+
+    /// The name in metrics, JSON and summaries.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RingFull => "ring_full",
+            Self::ConnectionsFull => "connections_full",
+            Self::UpstreamsFull => "upstreams_full",
+            Self::ReadFault => "read_fault",
+            Self::NotTcpSock => "not_tcp_sock",
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The failure record: who connected where, and what the socket looked like when it ended.
+
+use super::wire_struct;
+
+/// Bits of [`Connection::flags`].
+pub mod flag {
+    /// The connection reached ESTABLISHED.
+    pub const ESTABLISHED: u8 = 1;
+    /// A RST arrived for it (`tcp:tcp_receive_reset`).
+    pub const RST_RECEIVED: u8 = 1 << 1;
+    /// We sent a RST for it (`tcp:tcp_send_reset`) before it ended.
+    pub const RST_SENT: u8 = 1 << 2;
+    /// The proxy shut down only its sending side.
+    pub const HALF_CLOSED: u8 = 1 << 3;
+    /// A failure of it was already reported; later state changes are its aftermath.
+    pub const REPORTED: u8 = 1 << 4;
+}
+
+wire_struct! {
+    /// Starts every record in the ring buffer.
+    pub struct RecordHeader(24) {
+        /// `CLOCK_BOOTTIME`, nanoseconds.
+        pub at_ns: u64,
+        /// Records that could not be kept since the programs were loaded, all CPUs together, as
+        /// seen just before this record was written.
+        pub lost_total: u64,
+        /// CPU that wrote the record.
+        pub cpu: u32,
+        /// Length of the record in bytes, this header included.
+        pub len: u16,
+        /// [`super::WIRE_VERSION`] of the writer.
+        pub version: u8,
+        /// [`crate::ending::Ending`] as a number.
+        pub kind: u8,
+    }
+}
+
+wire_struct! {
+    /// What is remembered of a connection from its first SYN: who made it and to where.
+    ///
+    /// Everything about the process is read in the process's own context, in
+    /// `inet_sock_set_state(CLOSE -> SYN_SENT)`: later events run in whatever task the packet
+    /// happened to interrupt.
+    pub struct Connection(88) {
+        /// Start of the connect, `CLOCK_BOOTTIME` nanoseconds.
+        pub start_ns: u64,
+        /// When the handshake ended, `CLOCK_BOOTTIME` nanoseconds; 0 before.
+        pub established_ns: u64,
+        /// `task_struct.start_boottime` of the thread-group leader, nanoseconds: with `tgid` it
+        /// names one process for ever, whatever pid is reused.
+        pub leader_start_ns: u64,
+        /// cgroup v2 id of the connecting task.
+        pub cgroup_id: u64,
+        /// Thread-group id (what user space calls pid) in the initial pid namespace.
+        pub tgid: u32,
+        /// Inode number of the socket's network namespace.
+        pub netns: u32,
+        /// Segments the kernel retransmitted while in SYN_SENT.
+        pub syn_retransmits: u32,
+        /// Segments the kernel retransmitted after the handshake.
+        pub data_retransmits: u32,
+        /// Upstream address; IPv4 as `::ffff:a.b.c.d`.
+        pub daddr: [u8; 16],
+        /// Name of the thread-group leader, NUL-terminated.
+        pub comm: [u8; 16],
+        /// `AF_INET` (2) or `AF_INET6` (10) of the socket; a v4-mapped connect keeps 10.
+        pub family: u16,
+        /// Upstream port.
+        pub dport: u16,
+        /// Bits of [`flag`].
+        pub flags: u8,
+        /// TCP state in which the RST arrived; 0 when none did.
+        pub rst_state: u8,
+        /// The kernel's `sk_rst_reason` for a RST we sent (Linux 6.10+); 0 when none or unknown.
+        pub rst_sent_reason: u8,
+        /// Zero.
+        pub pad: u8,
+    }
+}
+
+wire_struct! {
+    /// The socket's own numbers at the state change that ended it.
+    ///
+    /// Source: `struct sock`, `struct tcp_sock`, read in `inet_sock_set_state`.
+    pub struct SocketFacts(96) {
+        /// Payload bytes sent, retransmissions not counted (`bytes_sent - bytes_retrans`).
+        pub bytes_sent: u64,
+        /// Bytes acknowledged, the SYN counted as one (`bytes_acked`).
+        pub bytes_acked: u64,
+        /// Bytes received, a FIN counted as one (`bytes_received`).
+        pub bytes_received: u64,
+        /// Nanoseconds since the last segment left (`tcp_wstamp_ns`); 0 when none did.
+        pub since_sent_ns: u64,
+        /// Payload bytes written by the application and not yet sent (`write_seq - snd_nxt`).
+        pub unsent_bytes: u32,
+        /// Bytes received and not yet read by the application (`rcv_nxt - copied_seq`).
+        pub unread_bytes: u32,
+        /// `sk_err`: positive errno, 0 when none.
+        pub error: i32,
+        /// `sk_err_soft`: positive errno of an error that was only noted, 0 when none.
+        pub soft_error: i32,
+        /// Segments received on the connection (`segs_in`).
+        pub segs_in: u32,
+        /// Segments sent on the connection (`segs_out`).
+        pub segs_out: u32,
+        /// Segments in flight (`packets_out`).
+        pub packets_out: u32,
+        /// Smoothed round-trip time, microseconds (`srtt_us >> 3`); 0 when never measured.
+        pub rtt_us: u32,
+        /// Local port (`inet_sport`); 0 when none was ever assigned.
+        pub sport: u16,
+        /// State before the change.
+        pub old_state: u8,
+        /// State after the change.
+        pub new_state: u8,
+        /// `sk_shutdown`: bit 0 receive, bit 1 send.
+        pub shutdown: u8,
+        /// Retransmissions of the current head of the queue in a row (`icsk_retransmits`).
+        pub retransmits: u8,
+        /// Unanswered keep-alive or window probes (`icsk_probes_out`).
+        pub probes_out: u8,
+        /// `ee_origin` at the tail of the socket's error queue: 2 ICMP, 3 ICMPv6; 0 when empty.
+        pub icmp_origin: u8,
+        /// ICMP type.
+        pub icmp_type: u8,
+        /// ICMP code.
+        pub icmp_code: u8,
+        /// Zero.
+        pub pad: [u8; 6],
+        /// Local address; IPv4 as `::ffff:a.b.c.d`.
+        pub saddr: [u8; 16],
+    }
+}
+
+wire_struct! {
+    /// A connection whose end looked like a failure, or like the proxy giving up.
+    pub struct FailureRecord(208) {
+        /// When, and in which shape.
+        pub header: RecordHeader,
+        /// Who connected where.
+        pub connection: Connection,
+        /// What the socket looked like.
+        pub socket: SocketFacts,
+    }
+}
