@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT OR Apache-2.0
+//! Connection state: the start, the handshake and the end of a proxy's connections.
+//!
+//! | backend | where                    | since | sees             | blind to                      |
+//! |---------|--------------------------|-------|------------------|-------------------------------|
+//! | tpbtf   | sock:inet_sock_set_state | 5.5   | every TCP socket | connects that never reach TCP |
+//!
+//! Why here: CLOSE -> SYN_SENT always runs in the caller's own context, so this is where the
+//! process is known; and every end passes here while the socket still holds its error, before
+//! the application can take it away.
+//! Trap: any later change may run in whatever task the packet interrupted; nothing about the
+//! process is read there. `sk_err` alone does not tell a FIN, a proxy's time-out or an exhausted
+//! port range from success: see `gw502_common::ending`.
+//! Cost: every TCP state change of the host runs the test in `matters`; watched connections add a
+//! map look-up per change.
+//! Proto: void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)
+
+use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use gw502_common::ending::{judge, matters};
+use gw502_common::tcp::{SHUTDOWN_BOTH, state};
+use gw502_common::wire::{Connection, LossReason, SocketFacts, flag};
+
+use crate::count::{self, Tally};
+use crate::emit;
+use crate::globals::{CFG_ALL_PROCESSES, frozen};
+use crate::kernel::sock::Sock;
+use crate::kernel::task::Process;
+use crate::maps::{CONNECTIONS, PIDS, PROXIES};
+
+#[btf_tracepoint(function = "inet_sock_set_state")]
+fn connection_tpbtf(ctx: BtfTracePointContext) -> i32 {
+    let old = ctx.arg::<i32>(1) as u8;
+    let new = ctx.arg::<i32>(2) as u8;
+    if matters(old, new) {
+        #[cfg(feature = "log")]
+        aya_log_ebpf::debug!(&ctx, "state {} -> {}", old, new);
+        // SAFETY: argument 0 is `struct sock *`, never NULL, and a full socket in these states.
+        let sock = unsafe { Sock::new(ctx.arg(0)) };
+        changed(sock, old, new);
+    }
+    0
+}
+
+#[inline(always)]
+fn changed(sock: Sock, old: u8, new: u8) {
+    if new == state::SYN_SENT {
+        return started(sock);
+    }
+    let Some(connection) = CONNECTIONS.get_ptr_mut(sock.key()) else {
+        return;
+    };
+    // SAFETY: a live value of a preallocated map; only events of this one socket touch it, and
+    // those come one after another under the socket's lock.
+    let connection = unsafe { &mut *connection };
+    // SAFETY: the helper has no precondition.
+    let now_ns = unsafe { bpf_ktime_get_boot_ns() };
+
+    if new == state::ESTABLISHED {
+        connection.established_ns = now_ns;
+        connection.flags |= flag::ESTABLISHED;
+        return count::upstream(connection, Tally::Established);
+    }
+    match sock.facts(old, new) {
+        Some(facts) => ended(sock, connection, &facts, now_ns),
+        None => {
+            count::loss(LossReason::NotTcpSock);
+            forget(sock);
+        }
+    }
+}
+
+/// CLOSE -> SYN_SENT, in the context of the process that connects.
+#[inline(always)]
+fn started(sock: Sock) {
+    if !sock.is_tcp() {
+        return;
+    }
+    let process = Process::current();
+    let comm = process.comm();
+    if !watched(process, &comm) {
+        return;
+    }
+    let connection = Connection {
+        // SAFETY: the helper has no precondition.
+        start_ns: unsafe { bpf_ktime_get_boot_ns() },
+        leader_start_ns: process.started_ns(),
+        cgroup_id: process.cgroup_id(),
+        tgid: process.tgid(),
+        netns: sock.netns(),
+        daddr: sock.daddr(),
+        comm,
+        family: sock.family(),
+        dport: sock.dport(),
+        ..Connection::default()
+    };
+    count::upstream(&connection, Tally::Attempt);
+    if CONNECTIONS
+        .insert(sock.key(), &connection, u64::from(BPF_ANY))
+        .is_err()
+    {
+        count::loss(LossReason::ConnectionsFull);
+    }
+}
+
+#[inline(always)]
+fn watched(process: Process, comm: &[u8; 16]) -> bool {
+    frozen(&CFG_ALL_PROCESSES) != 0
+        || PROXIES.get_ptr(comm).is_some()
+        || PIDS.get_ptr(process.tgid()).is_some()
+}
+
+#[inline(always)]
+fn ended(sock: Sock, connection: &mut Connection, facts: &SocketFacts, now_ns: u64) {
+    if let Some(ending) = judge(connection, facts, now_ns) {
+        connection.flags |= flag::REPORTED;
+        emit::failure(ending, connection, facts, now_ns);
+    }
+    let half_close = facts.new_state == state::FIN_WAIT1 && facts.shutdown != SHUTDOWN_BOTH;
+    if half_close {
+        connection.flags |= flag::HALF_CLOSED;
+    } else if facts.new_state != state::CLOSE_WAIT {
+        // CLOSE; or the proxy closed for good, and what its FIN meets no longer concerns it.
+        forget(sock);
+    }
+}
+
+#[inline(always)]
+fn forget(sock: Sock) {
+    match CONNECTIONS.remove(sock.key()) {
+        // Err: nothing was there to forget.
+        Ok(()) | Err(_) => {}
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT OR Apache-2.0
+//! Counters: per upstream, and of what was lost.
+//!
+//! Adds are atomic although the maps are per CPU: a program in process context can be interrupted
+//! by a softirq that runs another on the same CPU, and a plain read-add-write would lose a count.
+
+use core::arch::asm;
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use gw502_common::ending::{ENDINGS, Ending};
+use gw502_common::wire::{Connection, LossReason, UpstreamCounts, UpstreamKey};
+
+use crate::maps::{LOSSES, LOST_TOTAL, UPSTREAMS};
+
+/// A new upstream's counts. In `.rodata`, because the BPF stack is 512 bytes in all.
+static NOTHING_YET: UpstreamCounts = UpstreamCounts {
+    attempts: 0,
+    established: 0,
+    endings: [0; ENDINGS],
+};
+
+/// What is being counted of an upstream.
+#[derive(Clone, Copy)]
+pub(crate) enum Tally {
+    Attempt,
+    Established,
+    Ending(Ending),
+}
+
+/// Adds one to `tally` of the connection's upstream; to the slot of all others when there is no
+/// room for this one.
+#[inline(always)]
+pub(crate) fn upstream(connection: &Connection, tally: Tally) {
+    let key = UpstreamKey {
+        address: connection.daddr,
+        netns: connection.netns,
+        port: connection.dport,
+        pad: [0; 2],
+    };
+    let slot = UPSTREAMS.get_ptr_mut(&key).or_else(|| {
+        // Only one CPU can be first. Whoever comes second finds the entry of the first below.
+        match UPSTREAMS.insert(&key, &NOTHING_YET, u64::from(BPF_NOEXIST)) {
+            Ok(()) | Err(_) => UPSTREAMS.get_ptr_mut(&key),
+        }
+    });
+    let slot = slot.or_else(|| {
+        loss(LossReason::UpstreamsFull);
+        UPSTREAMS.get_ptr_mut(&UpstreamKey::default())
+    });
+    let Some(counts) = slot else {
+        // The user side puts the slot of all others there before it attaches anything.
+        return;
+    };
+    // SAFETY: `counts` is a live map value, which is never deleted while programs run.
+    let field = unsafe {
+        match tally {
+            Tally::Attempt => &raw mut (*counts).attempts,
+            Tally::Established => &raw mut (*counts).established,
+            Tally::Ending(ending) => ending_slot(counts, ending),
+        }
+    };
+    add_one(field);
+}
+
+/// The counter of `ending`, without indexing: a match on nine values keeps the offset a constant.
+#[inline(always)]
+unsafe fn ending_slot(counts: *mut UpstreamCounts, ending: Ending) -> *mut u64 {
+    // SAFETY: the caller vouches for `counts`; an ending is below ENDINGS by construction.
+    unsafe {
+        (&raw mut (*counts).endings)
+            .cast::<u64>()
+            .add(ending as usize)
+    }
+}
+
+/// Counts something that could not be kept.
+#[inline(always)]
+pub(crate) fn loss(reason: LossReason) {
+    if let Some(slot) = LOSSES.get_ptr_mut(reason as u32) {
+        add_one(slot);
+    }
+}
+
+/// Counts a failure record that found no room.
+#[inline(always)]
+pub(crate) fn lost_record() {
+    loss(LossReason::RingFull);
+    if let Some(slot) = LOST_TOTAL.get_ptr_mut(0) {
+        add_one(slot);
+    }
+}
+
+/// Failure records lost so far.
+#[inline(always)]
+pub(crate) fn lost_records() -> u64 {
+    LOST_TOTAL.get(0).copied().unwrap_or(0)
+}
+
+/// Adds one, atomically, without asking for the old value: the form that Linux 5.10 has too.
+///
+/// In assembly because rustc offers no atomic add for a target without compare-and-swap.
+#[inline(always)]
+fn add_one(slot: *mut u64) {
+    // SAFETY: the caller got `slot` from a map look-up: valid, aligned to 8, alive.
+    unsafe {
+        asm!("lock *(u64 *)({slot} + 0) += {one}", slot = in(reg) slot, one = in(reg) 1_u64);
+    }
+}

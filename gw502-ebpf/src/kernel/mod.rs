@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT OR Apache-2.0
+//! Typed readers of the kernel's structs.
+//!
+//! Two ways to read. [`load`]: a plain load through a pointer that the verifier knows the BTF type
+//! of; costs one instruction. [`probe`]: `bpf_probe_read_kernel`, for pointers without a type; a
+//! fault is counted and reads as the default.
+
+pub(crate) mod sock;
+pub(crate) mod task;
+
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use gw502_common::wire::LossReason;
+
+use crate::count;
+use crate::globals::frozen;
+
+/// Loads the member at the frozen `offset` of the struct behind a BTF-typed `base`.
+///
+/// # Safety
+///
+/// `base` comes from the kernel as a typed pointer to the struct that `offset` belongs to, and `T`
+/// has the size of that member: both stand in `gw502_common::kernel_fields`. The verifier checks
+/// the rest and refuses the program otherwise.
+#[inline(always)]
+pub(crate) unsafe fn load<T: Copy>(base: *const u8, offset: &'static u64) -> T {
+    // SAFETY: as the caller vouches; kernel structs are aligned for their members.
+    unsafe { core::ptr::read_volatile(base.add(frozen(offset) as usize).cast::<T>()) }
+}
+
+/// Copies the member at the frozen `offset` of the struct at an untyped `base`.
+#[inline(always)]
+pub(crate) fn probe<T: Copy + Default>(base: *const u8, offset: &'static u64) -> T {
+    let source = base.wrapping_add(frozen(offset) as usize).cast::<T>();
+    // SAFETY: the helper checks the address itself and reports a fault.
+    match unsafe { bpf_probe_read_kernel(source) } {
+        Ok(value) => value,
+        Err(_) => {
+            count::loss(LossReason::ReadFault);
+            T::default()
+        }
+    }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT OR Apache-2.0
+//! `struct sock` and `struct tcp_sock` behind a BTF-typed pointer.
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
+use gw502_common::wire::SocketFacts;
+
+use crate::globals::{
+    OFF_EE_CODE, OFF_EE_ORIGIN, OFF_EE_TYPE, OFF_ICSK_PROBES, OFF_ICSK_RETRANS, OFF_INET_SPORT,
+    OFF_NET_INUM, OFF_SERR_EE, OFF_SK_DADDR, OFF_SK_DADDR6, OFF_SK_DPORT, OFF_SK_ERR,
+    OFF_SK_ERR_SOFT, OFF_SK_ERRQ_LEN, OFF_SK_ERRQ_TAIL, OFF_SK_FAMILY, OFF_SK_NET, OFF_SK_PROTOCOL,
+    OFF_SK_SADDR, OFF_SK_SADDR6, OFF_SK_SHUTDOWN, OFF_SK_STATE, OFF_SKB_CB, OFF_TP_ACKED,
+    OFF_TP_COPIED, OFF_TP_PACKETS, OFF_TP_RCV_NXT, OFF_TP_RECEIVED, OFF_TP_RETRANS, OFF_TP_SEGS_IN,
+    OFF_TP_SEGS_OUT, OFF_TP_SENT, OFF_TP_SND_NXT, OFF_TP_SRTT, OFF_TP_WRITE_SEQ, OFF_TP_WSTAMP,
+    frozen,
+};
+use crate::kernel::{load, probe};
+
+/// `AF_INET6`, `include/linux/socket.h`.
+const AF_INET6: u16 = 10;
+/// `IPPROTO_TCP`. MPTCP's own socket has 262 and passes through the same tracepoints.
+const IPPROTO_TCP: u16 = 6;
+
+/// A `struct sock *` that the verifier knows as such.
+#[derive(Clone, Copy)]
+pub(crate) struct Sock(*const u8);
+
+impl Sock {
+    /// # Safety
+    ///
+    /// `sk` is an argument of a BTF-typed tracepoint, declared there as `struct sock *`, and not
+    /// NULL; its state is none of TIME_WAIT and NEW_SYN_RECV, whose objects are smaller.
+    #[inline(always)]
+    pub(crate) const unsafe fn new(sk: *const u8) -> Self {
+        Self(sk)
+    }
+
+    /// What this socket is called in our maps: its address.
+    #[inline(always)]
+    pub(crate) fn key(self) -> u64 {
+        self.0 as u64
+    }
+
+    #[inline(always)]
+    fn load<T: Copy>(self, offset: &'static u64) -> T {
+        // SAFETY: `new` vouches for the pointer, the table of kernel fields for the size.
+        unsafe { load(self.0, offset) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_tcp(self) -> bool {
+        self.load::<u16>(&OFF_SK_PROTOCOL) == IPPROTO_TCP
+    }
+
+    #[inline(always)]
+    pub(crate) fn state(self) -> u8 {
+        self.load(&OFF_SK_STATE)
+    }
+
+    #[inline(always)]
+    pub(crate) fn family(self) -> u16 {
+        self.load(&OFF_SK_FAMILY)
+    }
+
+    /// Port of the peer, host order. 0 again once the kernel has disconnected the socket.
+    #[inline(always)]
+    pub(crate) fn dport(self) -> u16 {
+        u16::from_be(self.load(&OFF_SK_DPORT))
+    }
+
+    #[inline(always)]
+    pub(crate) fn daddr(self) -> [u8; 16] {
+        self.address(&OFF_SK_DADDR, &OFF_SK_DADDR6)
+    }
+
+    #[inline(always)]
+    fn saddr(self) -> [u8; 16] {
+        self.address(&OFF_SK_SADDR, &OFF_SK_SADDR6)
+    }
+
+    /// An IPv6 socket that connects to a v4-mapped address already holds it in mapped form.
+    #[inline(always)]
+    fn address(self, v4: &'static u64, v6: &'static u64) -> [u8; 16] {
+        if self.family() == AF_INET6 {
+            return self.load(v6);
+        }
+        let [a, b, c, d] = self.load::<u32>(v4).to_ne_bytes();
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+    }
+
+    /// Inode number of the socket's network namespace.
+    #[inline(always)]
+    pub(crate) fn netns(self) -> u32 {
+        let net: *const u8 = self.load::<*const u8>(&OFF_SK_NET);
+        // SAFETY: the verifier types a loaded `struct net *`, and a socket always has one.
+        unsafe { load(net, &OFF_NET_INUM) }
+    }
+
+    /// Everything the rules judge by; `None` when the kernel has no `tcp_sock` behind the socket.
+    #[inline(always)]
+    pub(crate) fn facts(self, old_state: u8, new_state: u8) -> Option<SocketFacts> {
+        let tcp = TcpSock::of(self)?;
+        let mut facts = SocketFacts {
+            bytes_sent: tcp.bytes_sent(),
+            bytes_acked: tcp.load(&OFF_TP_ACKED),
+            bytes_received: tcp.load(&OFF_TP_RECEIVED),
+            since_sent_ns: tcp.since_sent_ns(),
+            unsent_bytes: tcp
+                .load::<u32>(&OFF_TP_WRITE_SEQ)
+                .wrapping_sub(tcp.load::<u32>(&OFF_TP_SND_NXT)),
+            unread_bytes: tcp
+                .load::<u32>(&OFF_TP_RCV_NXT)
+                .wrapping_sub(tcp.load::<u32>(&OFF_TP_COPIED)),
+            error: self.load(&OFF_SK_ERR),
+            soft_error: self.load(&OFF_SK_ERR_SOFT),
+            segs_in: tcp.load(&OFF_TP_SEGS_IN),
+            segs_out: tcp.load(&OFF_TP_SEGS_OUT),
+            packets_out: tcp.load(&OFF_TP_PACKETS),
+            rtt_us: tcp.load::<u32>(&OFF_TP_SRTT) >> 3,
+            sport: u16::from_be(tcp.load(&OFF_INET_SPORT)),
+            old_state,
+            new_state,
+            shutdown: self.load(&OFF_SK_SHUTDOWN),
+            retransmits: tcp.load(&OFF_ICSK_RETRANS),
+            probes_out: tcp.load(&OFF_ICSK_PROBES),
+            saddr: self.saddr(),
+            ..SocketFacts::default()
+        };
+        self.icmp(&mut facts);
+        Some(facts)
+    }
+
+    /// The ICMP error at the tail of the error queue, if there is one.
+    ///
+    /// `tcp_v4_err()` queues it for a socket in SYN_SENT (`ip_icmp_error()`), asked for or not.
+    #[inline(always)]
+    fn icmp(self, facts: &mut SocketFacts) {
+        if self.load::<u32>(&OFF_SK_ERRQ_LEN) == 0 {
+            return;
+        }
+        let skb: *const u8 = self.load::<*const u8>(&OFF_SK_ERRQ_TAIL);
+        let error = skb
+            .wrapping_add(frozen(&OFF_SKB_CB) as usize)
+            .wrapping_add(frozen(&OFF_SERR_EE) as usize);
+        facts.icmp_origin = probe(error, &OFF_EE_ORIGIN);
+        facts.icmp_type = probe(error, &OFF_EE_TYPE);
+        facts.icmp_code = probe(error, &OFF_EE_CODE);
+    }
+}
+
+/// A `struct tcp_sock *` that the verifier knows as such.
+#[derive(Clone, Copy)]
+struct TcpSock(*const u8);
+
+impl TcpSock {
+    #[inline(always)]
+    fn of(sock: Sock) -> Option<Self> {
+        // SAFETY: the helper checks that the socket is a full TCP socket and answers NULL if not.
+        let tcp = unsafe { bpf_skc_to_tcp_sock(sock.0.cast_mut().cast()) };
+        if tcp.is_null() {
+            None
+        } else {
+            Some(Self(tcp.cast_const().cast()))
+        }
+    }
+
+    #[inline(always)]
+    fn load<T: Copy>(self, offset: &'static u64) -> T {
+        // SAFETY: `of` vouches for the pointer, the table of kernel fields for the size.
+        unsafe { load(self.0, offset) }
+    }
+
+    /// `bytes_sent` counts every retransmission again.
+    #[inline(always)]
+    fn bytes_sent(self) -> u64 {
+        self.load::<u64>(&OFF_TP_SENT)
+            .wrapping_sub(self.load::<u64>(&OFF_TP_RETRANS))
+    }
+
+    /// `tcp_wstamp_ns` is `CLOCK_MONOTONIC` and may lie ahead of now under pacing.
+    #[inline(always)]
+    fn since_sent_ns(self) -> u64 {
+        match self.load::<u64>(&OFF_TP_WSTAMP) {
+            0 => 0,
+            // SAFETY: the helper has no precondition.
+            sent => unsafe { bpf_ktime_get_ns() }.saturating_sub(sent),
+        }
+    }
+}

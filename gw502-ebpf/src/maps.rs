@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT OR Apache-2.0
+//! Every map, with its size and the reason for it. The user side may change each size.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf};
+use gw502_common::wire::{Connection, LossReason, UpstreamCounts, UpstreamKey};
+
+/// Failure records on their way to user space. 256 KiB hold over a thousand: some seconds of a
+/// storm even if the reader is scheduled late.
+#[map]
+pub(crate) static FAILURES: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);
+
+/// Open connections of watched processes, by the address of their `struct sock`.
+///
+/// A plain hash and no LRU: an LRU forgets silently, a full hash says so. Entries go when the
+/// socket leaves for CLOSE, which every socket does before its memory is used again. 65,536 is
+/// the number of ephemeral ports towards one upstream, twice over.
+#[map]
+pub(crate) static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(65_536, 0);
+
+/// Counts per upstream. 4,096 upstreams, then [`UpstreamKey::default`] collects the rest.
+#[map]
+pub(crate) static UPSTREAMS: PerCpuHashMap<UpstreamKey, UpstreamCounts> =
+    PerCpuHashMap::with_max_entries(4096, 0);
+
+/// Process names to watch, NUL-padded.
+#[map]
+pub(crate) static PROXIES: HashMap<[u8; 16], u8> = HashMap::with_max_entries(256, 0);
+
+/// Thread-group ids to watch.
+#[map]
+pub(crate) static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(1024, 0);
+
+/// What could not be kept, by [`LossReason`].
+#[map]
+pub(crate) static LOSSES: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(LossReason::ALL.len() as u32, 0);
+
+/// Failure records lost on all CPUs together, so that the next record that gets through can say
+/// how many are missing before it. One slot.
+#[map]
+pub(crate) static LOST_TOTAL: Array<u64> = Array::with_max_entries(1, 0);
