@@ -1,0 +1,155 @@
+//! Pure: per-upstream totals over a run, from the kernel's counters and the events that came.
+
+use std::collections::BTreeMap;
+
+use crate::event::{Cause, Class, Endpoint, Failure};
+
+/// An upstream as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UpstreamId {
+    /// Its address.
+    pub upstream: Endpoint,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+}
+
+/// What the kernel counted of an upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Connects started.
+    pub attempts: u64,
+    /// Handshakes finished.
+    pub established: u64,
+    /// Records written or lost: failures, and what the proxy cancelled.
+    pub ended: u64,
+}
+
+/// What the events told of an upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    causes: BTreeMap<Cause, u64>,
+    /// `CLOCK_BOOTTIME` of the first failure.
+    since_ns: Option<u64>,
+}
+
+/// Events of a run, added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    seen: BTreeMap<UpstreamId, Seen>,
+}
+
+impl Tally {
+    /// Adds an event.
+    pub fn add(&mut self, failure: &Failure) {
+        let id = UpstreamId {
+            upstream: failure.upstream,
+            netns: failure.netns,
+        };
+        let seen = self.seen.entry(id).or_default();
+        *seen.causes.entry(failure.cause).or_default() += 1;
+        if failure.is_failure() && seen.since_ns.is_none() {
+            seen.since_ns = Some(failure.at_ns);
+        }
+    }
+
+    /// Joins the events with the kernel's counters. Upstreams without an attempt are left out;
+    /// the worst come first.
+    pub fn summarise(
+        &self,
+        counted: &BTreeMap<Option<UpstreamId>, Totals>,
+    ) -> Vec<UpstreamSummary> {
+        let mut rows: Vec<_> = counted
+            .iter()
+            .filter(|(_, totals)| totals.attempts > 0 || totals.ended > 0)
+            .map(|(id, totals)| UpstreamSummary::new(*id, *totals, &self.seen_of(*id, counted)))
+            .collect();
+        rows.sort_by(|a, b| b.failed().cmp(&a.failed()).then_with(|| a.id.cmp(&b.id)));
+        rows
+    }
+}
+
+impl Tally {
+    /// The events of one counted upstream; of `None`, those of every upstream without its own
+    /// counter.
+    fn seen_of(
+        &self,
+        id: Option<UpstreamId>,
+        counted: &BTreeMap<Option<UpstreamId>, Totals>,
+    ) -> Seen {
+        if let Some(id) = id {
+            return self.seen.get(&id).cloned().unwrap_or_default();
+        }
+        let uncounted = self
+            .seen
+            .iter()
+            .filter(|(id, _)| !counted.contains_key(&Some(**id)));
+        uncounted.fold(Seen::default(), |mut sum, (_, seen)| {
+            for (cause, count) in &seen.causes {
+                *sum.causes.entry(*cause).or_default() += count;
+            }
+            sum.since_ns = [sum.since_ns, seen.since_ns].into_iter().flatten().min();
+            sum
+        })
+    }
+}
+
+/// A line of the table at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamSummary {
+    /// The upstream; `None` for all that found no room of their own.
+    pub id: Option<UpstreamId>,
+    /// Connects started.
+    pub attempts: u64,
+    /// Handshakes finished.
+    pub established: u64,
+    /// Failures by class.
+    pub classes: BTreeMap<Class, u64>,
+    /// Failures by cause.
+    pub causes: BTreeMap<Cause, u64>,
+    /// What the proxy cancelled itself.
+    pub aborted: u64,
+    /// Counted by the kernel, but the record was lost: class and cause are not known.
+    pub lost: u64,
+    /// `CLOCK_BOOTTIME` of the first failure.
+    pub since_ns: Option<u64>,
+}
+
+impl UpstreamSummary {
+    fn new(id: Option<UpstreamId>, totals: Totals, seen: &Seen) -> Self {
+        let (aborted, causes): (BTreeMap<Cause, u64>, BTreeMap<Cause, u64>) = seen
+            .causes
+            .iter()
+            .partition(|(cause, _)| cause.class() == Class::Aborted);
+        let mut classes = BTreeMap::new();
+        for (cause, count) in &causes {
+            *classes.entry(cause.class()).or_default() += count;
+        }
+        Self {
+            id,
+            attempts: totals.attempts,
+            established: totals.established,
+            classes,
+            causes,
+            aborted: aborted.values().sum(),
+            lost: totals.ended.saturating_sub(seen.causes.values().sum()),
+            since_ns: seen.since_ns,
+        }
+    }
+
+    /// Failures, those whose record was lost included.
+    pub fn failed(&self) -> u64 {
+        self.causes.values().sum::<u64>() + self.lost
+    }
+
+    /// The cause of most failures; of equals the first in the order of causes.
+    pub fn top_cause(&self) -> Option<Cause> {
+        let most = self.causes.values().max()?;
+        self.causes
+            .iter()
+            .find(|(_, count)| *count == most)
+            .map(|(cause, _)| *cause)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! Causes from records. The shapes of records come from runs on Linux 5.10 to 7.2.
+
+use gw502_common::wire::RecordHeader;
+
+use super::*;
+use crate::event::Class;
+
+const SECOND: u64 = 1_000_000_000;
+const AT: u64 = 100 * SECOND;
+
+/// A record of a connect that started `age_ns` before it ended.
+fn connect(ending: Ending, age_ns: u64) -> Decoded {
+    let mut record = FailureRecord {
+        header: RecordHeader {
+            at_ns: AT,
+            ..RecordHeader::default()
+        },
+        ..FailureRecord::default()
+    };
+    record.connection.start_ns = AT - age_ns;
+    record.connection.daddr = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 7];
+    record.connection.dport = 8080;
+    record.connection.tgid = 4121;
+    record.connection.comm = *b"nginx\0\0\0\0\0\0\0\0\0\0\0";
+    record.socket.sport = 40000;
+    record.socket.saddr = record.connection.daddr;
+    record.socket.segs_out = 1;
+    Decoded { ending, record }
+}
+
+/// A record of a connection whose acknowledged 60-byte request left `waited_ns` before the end.
+fn request(ending: Ending, waited_ns: u64) -> Decoded {
+    let mut decoded = connect(ending, waited_ns + SECOND / 10);
+    decoded.record.connection.established_ns = AT - waited_ns - 1000;
+    decoded.record.socket.since_sent_ns = waited_ns;
+    decoded.record.socket.bytes_sent = 60;
+    decoded
+}
+
+fn cause(decoded: &Decoded) -> Cause {
+    classify(decoded, 0).cause
+}
+
+#[test]
+fn a_refused_connect_says_who_where_and_how_long() {
+    let failure = classify(&connect(Ending::Refused, 212_000), 3);
+    assert_eq!(failure.cause, Cause::Refused);
+    assert_eq!(failure.class(), Class::Refused);
+    assert_eq!(failure.upstream.to_string(), "10.0.0.7:8080");
+    assert_eq!(
+        (failure.proxy.pid, failure.proxy.comm.as_str()),
+        (4121, "nginx")
+    );
+    assert_eq!(failure.elapsed_us, 212);
+    assert_eq!(failure.lost_before, 3);
+    assert_eq!(failure.rtt_us, None);
+    assert_eq!(failure.expected_status(), Some(502));
+}
+
+#[test]
+fn icmp_codes_become_the_causes_they_stand_for() {
+    for (origin, kind, code, expected) in [
+        (2, 3, 0, Cause::NoRoute),
+        (2, 3, 1, Cause::HostUnreachable),
+        (2, 3, 2, Cause::IcmpRejected),
+        (2, 3, 3, Cause::IcmpRejected),
+        (2, 3, 9, Cause::AdminProhibited),
+        (2, 3, 10, Cause::AdminProhibited),
+        (2, 3, 13, Cause::AdminProhibited),
+        (2, 11, 0, Cause::HostUnreachable),
+        (3, 1, 0, Cause::NoRoute),
+        (3, 1, 1, Cause::AdminProhibited),
+        (3, 1, 3, Cause::HostUnreachable),
+        (3, 1, 4, Cause::IcmpRejected),
+    ] {
+        let mut decoded = connect(Ending::Icmp, 1000);
+        decoded.record.socket.icmp_origin = origin;
+        decoded.record.socket.icmp_type = kind;
+        decoded.record.socket.icmp_code = code;
+        assert_eq!(
+            cause(&decoded),
+            expected,
+            "origin {origin} type {kind} code {code}"
+        );
+    }
+}
+
+#[test]
+fn trap_icmpv6_keeps_only_its_errno() {
+    for (errno, expected) in [
+        (errno::ENETUNREACH, Cause::NoRoute),
+        (errno::EACCES, Cause::AdminProhibited),
+        (errno::EHOSTUNREACH, Cause::HostUnreachable),
+        (errno::ECONNREFUSED, Cause::IcmpRejected),
+    ] {
+        for soft in [false, true] {
+            let mut decoded = connect(Ending::Icmp, 1000);
+            let slot = if soft {
+                &mut decoded.record.socket.soft_error
+            } else {
+                &mut decoded.record.socket.error
+            };
+            *slot = errno;
+            let failure = classify(&decoded, 0);
+            assert_eq!(
+                (failure.cause, failure.errno),
+                (expected, Some(Errno(errno)))
+            );
+        }
+    }
+}
+
+#[test]
+fn trap_nginx_takes_the_soft_error_and_the_icmp_code_still_names_the_errno() {
+    let mut decoded = connect(Ending::Icmp, 1000);
+    decoded.record.socket.icmp_origin = 2;
+    decoded.record.socket.icmp_type = 3;
+    decoded.record.socket.icmp_code = 3;
+    assert_eq!(
+        classify(&decoded, 0).errno,
+        Some(Errno(errno::ECONNREFUSED))
+    );
+}
+
+#[test]
+fn trap_a_failed_neighbour_and_a_routers_host_unreachable_are_the_same_icmp() {
+    let mut decoded = connect(Ending::Icmp, 3 * SECOND);
+    decoded.record.socket.icmp_origin = 2;
+    decoded.record.socket.icmp_type = 3;
+    decoded.record.socket.icmp_code = 1;
+    decoded.record.socket.error = errno::EHOSTUNREACH;
+    // A router answered: every retransmitted SYN left.
+    decoded.record.connection.syn_retransmits = 2;
+    decoded.record.socket.segs_out = 3;
+    assert_eq!(cause(&decoded), Cause::HostUnreachable);
+    // The link is ours and nobody answers ARP: the SYN waits, its retransmissions never leave.
+    decoded.record.socket.segs_out = 1;
+    assert_eq!(cause(&decoded), Cause::NeighbourFailed);
+}
+
+#[test]
+fn an_unanswered_syn_says_who_gave_up() {
+    let mut kernel = connect(Ending::SynTimedOut, 7 * SECOND);
+    kernel.record.connection.syn_retransmits = 2;
+    kernel.record.socket.error = errno::ETIMEDOUT;
+    let failure = classify(&kernel, 0);
+    assert_eq!(failure.cause, Cause::SynUnanswered);
+    assert_eq!(failure.syn_retransmits, 2);
+    assert!(
+        failure
+            .evidence
+            .contains(&Evidence::GaveUp { by: Party::Kernel })
+    );
+
+    let proxy = classify(&connect(Ending::SynAbandoned, 2 * SECOND), 0);
+    assert_eq!((proxy.cause, proxy.errno), (Cause::SynUnanswered, None));
+    assert!(
+        proxy
+            .evidence
+            .contains(&Evidence::GaveUp { by: Party::Proxy })
+    );
+}
+
+#[test]
+fn trap_a_quick_cancel_of_a_connect_is_no_time_out() {
+    // The loser of happy eyeballs, or a client that left: no SYN was repeated yet.
+    let failure = classify(&connect(Ending::SynAbandoned, SECOND / 4), 0);
+    assert_eq!(failure.cause, Cause::Cancelled);
+    assert!(!failure.is_failure());
+}
+
+#[test]
+fn a_repeated_syn_is_trouble_however_soon_the_proxy_leaves() {
+    let mut decoded = connect(Ending::SynAbandoned, SECOND - 1);
+    decoded.record.connection.syn_retransmits = 1;
+    assert_eq!(cause(&decoded), Cause::SynUnanswered);
+}
+
+#[test]
+fn no_local_port_is_port_exhaustion_and_has_no_local_address() {
+    let mut decoded = connect(Ending::NoLocalPort, 2000);
+    decoded.record.socket.sport = 0;
+    let failure = classify(&decoded, 0);
+    assert_eq!(failure.cause, Cause::PortExhaustion);
+    assert_eq!(
+        (failure.errno, failure.local),
+        (Some(Errno(errno::EADDRNOTAVAIL)), None)
+    );
+}
+
+#[test]
+fn a_reset_or_close_names_whether_a_request_was_out() {
+    assert_eq!(
+        cause(&request(Ending::Reset, 1000)),
+        Cause::ResetBeforeResponse
+    );
+    assert_eq!(
+        cause(&request(Ending::Closed, 1000)),
+        Cause::ClosedBeforeResponse
+    );
+    let idle = |ending| {
+        let mut decoded = request(ending, 1000);
+        decoded.record.socket.bytes_sent = 0;
+        decoded
+    };
+    assert_eq!(cause(&idle(Ending::Reset)), Cause::ResetAfterAccept);
+    assert_eq!(cause(&idle(Ending::Closed)), Cause::ClosedAfterAccept);
+}
+
+#[test]
+fn trap_the_fin_is_no_byte_of_answer() {
+    let mut decoded = request(Ending::Closed, 1000);
+    decoded.record.socket.new_state = state::CLOSE_WAIT;
+    decoded.record.socket.bytes_received = 1;
+    assert_eq!(classify(&decoded, 0).bytes_received, 0);
+}
+
+#[test]
+fn a_long_wait_for_the_answer_is_a_response_timeout() {
+    let failure = classify(&request(Ending::Abandoned, 2 * SECOND), 0);
+    assert_eq!(
+        (failure.cause, failure.phase),
+        (Cause::ResponseTimeout, Phase::Request)
+    );
+    assert_eq!(failure.elapsed_us, 2_000_000);
+    assert_eq!(failure.expected_status(), Some(504));
+}
+
+#[test]
+fn trap_a_quick_end_of_the_wait_is_cancelled() {
+    assert_eq!(
+        cause(&request(Ending::Abandoned, SECOND / 2)),
+        Cause::Cancelled
+    );
+}
+
+#[test]
+fn trap_a_dead_path_is_not_a_slow_application() {
+    let mut decoded = request(Ending::Abandoned, 2 * SECOND);
+    decoded.record.socket.packets_out = 1;
+    decoded.record.connection.data_retransmits = 3;
+    // The last retransmission left a moment ago; the wait is counted from the handshake.
+    decoded.record.socket.since_sent_ns = SECOND / 10;
+    let failure = classify(&decoded, 0);
+    assert_eq!(failure.cause, Cause::PeerVanished);
+    assert!(failure.elapsed_us >= 2_000_000);
+}
+
+#[test]
+fn a_kernel_that_gave_up_is_a_vanished_peer_and_502_in_nginx() {
+    let mut decoded = request(Ending::Vanished, 20 * SECOND);
+    decoded.record.socket.error = errno::ETIMEDOUT;
+    decoded.record.socket.packets_out = 1;
+    decoded.record.connection.data_retransmits = 5;
+    let failure = classify(&decoded, 0);
+    assert_eq!(failure.cause, Cause::PeerVanished);
+    assert_eq!(failure.expected_status(), Some(502));
+}
+
+#[test]
+fn a_mapped_upstream_is_shown_as_ipv4_and_a_real_ipv6_one_as_itself() {
+    let mut decoded = connect(Ending::Refused, 1000);
+    decoded.record.connection.family = 10;
+    assert_eq!(classify(&decoded, 0).upstream.to_string(), "10.0.0.7:8080");
+    decoded.record.connection.daddr = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    assert_eq!(classify(&decoded, 0).upstream.to_string(), "[::1]:8080");
+}
+
+#[test]
+fn a_name_of_any_bytes_is_a_name() {
+    assert_eq!(comm(*b"ng\xffnx\0garbage\0\0\0"), "ng\u{fffd}nx");
+    assert_eq!(comm(*b"sixteen-bytes-xx"), "sixteen-bytes-xx");
+}

@@ -1,0 +1,169 @@
+//! What was typed. No effects.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::filter::UpstreamFilter;
+use crate::event::{Cause, Class};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all went well (also when the reader of stdout went away)
+  1  failed while running
+  2  wrong usage
+  3  this kernel cannot do what was asked
+  4  not permitted
+  5  failures were seen, and --fail-on-failures was given";
+
+/// Says why a proxy answers 502: every failed connection to an upstream, and its cause.
+#[derive(Debug, Parser)]
+#[command(name = "gw502", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Verb,
+
+    /// More messages on stderr; repeat for more (`GW502_LOG` gives finer control).
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Show each failure as it happens, and a table per upstream at the end.
+    #[command(after_help = TRACE_EXAMPLES)]
+    Trace(Box<TraceArgs>),
+    /// Show six failures live, with upstreams, a proxy and namespaces of its own (about 20 s).
+    Demo,
+    /// The demo's own proxy process.
+    #[command(hide = true)]
+    DemoProxy {
+        /// Passed on as they are.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+const TRACE_EXAMPLES: &str = "\
+Examples:
+  gw502 trace                                   the known proxies of this host
+  gw502 trace --upstream 10.0.0.0/8             only upstreams in that network
+  gw502 trace --proxy my-gateway --class timeout
+  gw502 trace --output json --duration 30s      for a pipe; the last line is the summary";
+
+/// `gw502 trace`.
+#[derive(Args, Debug)]
+pub struct TraceArgs {
+    /// Watch processes of this name (repeatable) instead of the known proxies.
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    pub proxy: Vec<String>,
+
+    /// Watch every process of the host.
+    #[arg(long, conflicts_with_all = ["proxy", "pid"])]
+    pub all_processes: bool,
+
+    /// Watch this process (repeatable); pids are those of the initial pid namespace.
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: Vec<u32>,
+
+    /// Only this upstream (repeatable): ADDRESS, ADDRESS:PORT, [IPV6]:PORT or NETWORK/PREFIX.
+    #[arg(long, value_name = "UPSTREAM")]
+    pub upstream: Vec<UpstreamFilter>,
+
+    /// Only failures of this class (repeatable).
+    #[arg(long, value_name = "CLASS")]
+    pub class: Vec<Class>,
+
+    /// Only failures of this cause (repeatable).
+    #[arg(long, value_name = "CAUSE")]
+    pub cause: Vec<Cause>,
+
+    /// Also show attempts that the proxy cancelled itself. They are no failures.
+    #[arg(long)]
+    pub include_aborted: bool,
+
+    /// Stop after this time, such as 30s or 5m.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+
+    /// Stop after this many events.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+
+    /// Exit with 5 when failures were seen.
+    #[arg(long)]
+    pub fail_on_failures: bool,
+
+    /// Text for people, or JSON, one object a line.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
+    pub output: Output,
+
+    /// Colour: on a terminal unless `NO_COLOR` is set, always, or never.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
+    pub color: Colour,
+
+    /// Where the kernel's type information (BTF) is.
+    #[arg(long, value_name = "FILE", env = "GW502_BTF", hide = true)]
+    pub btf: Option<PathBuf>,
+}
+
+/// `--output`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Aligned lines.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// `--color`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains('\0') {
+        return Err("a process name has at least one character and no NUL".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_error| "write a time such as 500ms, 30s, 5m or 1h30m".to_owned())?;
+    match Duration::try_from(duration) {
+        Ok(duration) if duration > Duration::ZERO => Ok(duration),
+        _ => Err("a duration is longer than zero".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_duration("1h30m"), Ok(Duration::from_mins(90)));
+        assert!(parse_duration("-1s").is_err());
+        assert!(parse_duration("0s").is_err());
+        assert!(parse_duration("soon").is_err());
+    }
+}

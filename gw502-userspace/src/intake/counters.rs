@@ -1,0 +1,69 @@
+//! The counting maps: per-CPU numbers added up.
+
+use std::collections::BTreeMap;
+
+use aya::maps::{Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
+use gw502_common::wire::{LossReason, UpstreamCounts, UpstreamKey};
+
+use crate::aggregate::{Totals, UpstreamId};
+use crate::event::{Endpoint, address};
+
+/// The maps that only count.
+#[expect(missing_debug_implementations, reason = "aya's per-CPU maps have none")]
+pub struct Counters {
+    upstreams: PerCpuHashMap<MapData, UpstreamKey, UpstreamCounts>,
+    losses: PerCpuArray<MapData, u64>,
+}
+
+impl Counters {
+    /// Takes the maps over.
+    pub fn new(upstreams: Map, losses: Map) -> Result<Self, MapError> {
+        Ok(Self {
+            upstreams: upstreams.try_into()?,
+            losses: losses.try_into()?,
+        })
+    }
+
+    /// Every upstream's totals now. Key `None` collects the upstreams that found no room.
+    pub fn upstreams(&self) -> Result<BTreeMap<Option<UpstreamId>, Totals>, MapError> {
+        let mut all = BTreeMap::new();
+        for entry in &self.upstreams {
+            let (key, cpus) = entry?;
+            let totals = cpus.iter().fold(Totals::default(), add);
+            let id = (key != UpstreamKey::default()).then(|| UpstreamId {
+                netns: key.netns,
+                upstream: Endpoint {
+                    address: address(key.address),
+                    port: key.port,
+                },
+            });
+            all.insert(id, totals);
+        }
+        Ok(all)
+    }
+
+    /// What could not be kept, by reason, reasons with none left out.
+    pub fn losses(&self) -> Result<BTreeMap<&'static str, u64>, MapError> {
+        let mut lost = BTreeMap::new();
+        for reason in LossReason::ALL {
+            let total: u64 = self.losses.get(&(reason as u32), 0)?.iter().sum();
+            if total > 0 {
+                lost.insert(reason.name(), total);
+            }
+        }
+        Ok(lost)
+    }
+}
+
+fn add(sum: Totals, cpu: &UpstreamCounts) -> Totals {
+    let UpstreamCounts {
+        attempts,
+        established,
+        endings,
+    } = cpu;
+    Totals {
+        attempts: sum.attempts + attempts,
+        established: sum.established + established,
+        ended: sum.ended + endings.iter().sum::<u64>(),
+    }
+}

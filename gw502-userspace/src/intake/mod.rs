@@ -1,0 +1,5 @@
+//! Bytes in: the ring buffer, the counters, and the decoder between bytes and values.
+
+pub mod counters;
+pub mod decode;
+pub mod ring;

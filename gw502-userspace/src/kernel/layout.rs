@@ -1,0 +1,205 @@
+//! Where the running kernel keeps the members that the BPF side reads.
+//!
+//! aya parses BTF too, but keeps struct members to itself; btf-rs shows them.
+
+use std::path::{Path, PathBuf};
+
+use btf_rs::{Btf, Member, Type};
+use gw502_common::kernel_fields::{KERNEL_FIELDS, KernelField};
+
+/// Why a layout could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutError {
+    /// The kernel's BTF cannot be read.
+    #[error("cannot read the kernel's type information (BTF) in `{}`", path.display())]
+    Unreadable {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What reading it said.
+        #[source]
+        source: btf_rs::Error,
+    },
+    /// A struct does not exist.
+    #[error("the kernel has no struct `{name}` (needed for `{path}`)")]
+    NoStruct {
+        /// The struct.
+        name: String,
+        /// The member it was needed for.
+        path: &'static str,
+    },
+    /// A member does not exist.
+    #[error("the kernel has no member `{member}` on the way to `{path}`")]
+    NoMember {
+        /// The missing part.
+        member: String,
+        /// The whole path.
+        path: &'static str,
+    },
+    /// A member cannot be read as the table says.
+    #[error("the kernel's `{path}` is {got}, not {expected} bytes")]
+    Shape {
+        /// The member.
+        path: &'static str,
+        /// What it is.
+        got: String,
+        /// What the table says.
+        expected: u64,
+    },
+    /// The BTF is damaged.
+    #[error("the kernel's type information is damaged near `{path}`")]
+    Damaged {
+        /// The member being looked up.
+        path: &'static str,
+        /// What btf-rs said.
+        #[source]
+        source: btf_rs::Error,
+    },
+}
+
+/// Offsets of every field of the table, and what signatures differ between kernels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelLayout {
+    /// Global name and byte offset, in the table's order.
+    pub offsets: Vec<(&'static str, u64)>,
+    /// Whether `tcp_send_reset` passes the reason (Linux 6.10+).
+    pub send_reset_reason: bool,
+}
+
+/// Reads the BTF of `path` and resolves the whole table.
+pub fn read(path: &Path) -> Result<KernelLayout, LayoutError> {
+    let btf = Btf::from_file(path).map_err(|source| LayoutError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    resolve(&btf)
+}
+
+/// Resolves the whole table in `btf`.
+pub fn resolve(btf: &Btf) -> Result<KernelLayout, LayoutError> {
+    let offsets = KERNEL_FIELDS
+        .iter()
+        .map(|field| Ok((field.global, offset(btf, field)?)))
+        .collect::<Result<_, LayoutError>>()?;
+    // The traced function gets a context pointer before the tracepoint's own arguments.
+    let send_reset_reason = arguments(btf, "btf_trace_tcp_send_reset").is_some_and(|n| n > 3);
+    Ok(KernelLayout {
+        offsets,
+        send_reset_reason,
+    })
+}
+
+fn offset(btf: &Btf, field: &KernelField) -> Result<u64, LayoutError> {
+    let damaged = |source| LayoutError::Damaged {
+        path: field.path,
+        source,
+    };
+    let mut parts = field.path.split('.');
+    let root = parts.next().unwrap_or_default();
+    let mut here = btf
+        .resolve_types_by_name(root)
+        .ok()
+        .and_then(|types| types.into_iter().find(|t| matches!(t, Type::Struct(_))))
+        .ok_or_else(|| LayoutError::NoStruct {
+            name: root.to_owned(),
+            path: field.path,
+        })?;
+
+    let mut bits = 0;
+    for part in parts {
+        let (member, before) =
+            find(btf, &here, part)
+                .map_err(damaged)?
+                .ok_or_else(|| LayoutError::NoMember {
+                    member: part.to_owned(),
+                    path: field.path,
+                })?;
+        if member.bitfield_size().is_some_and(|bits| bits > 0) {
+            let (got, expected) = ("a bit-field".to_owned(), field.size);
+            return Err(LayoutError::Shape {
+                path: field.path,
+                got,
+                expected,
+            });
+        }
+        bits += before + u64::from(member.bit_offset());
+        here = plain(btf, btf.resolve_chained_type(&member).map_err(damaged)?).map_err(damaged)?;
+    }
+    let size = size_of(btf, &here).map_err(damaged)?;
+    if size == Some(field.size) {
+        return Ok(bits / 8);
+    }
+    let got = size.map_or_else(
+        || format!("a {}", here.name()),
+        |bytes| format!("{bytes} bytes"),
+    );
+    Err(LayoutError::Shape {
+        path: field.path,
+        got,
+        expected: field.size,
+    })
+}
+
+/// The member called `name`, also inside anonymous structs and unions, and the bits before the
+/// innermost of those.
+fn find(btf: &Btf, within: &Type, name: &str) -> Result<Option<(Member, u64)>, btf_rs::Error> {
+    let (Type::Struct(aggregate) | Type::Union(aggregate)) = within else {
+        return Ok(None);
+    };
+    for member in &aggregate.members {
+        let called = btf.resolve_name(member)?;
+        if called == name {
+            return Ok(Some((member.clone(), 0)));
+        }
+        if called.is_empty() {
+            let inner = plain(btf, btf.resolve_chained_type(member)?)?;
+            if let Some((found, before)) = find(btf, &inner, name)? {
+                return Ok(Some((found, before + u64::from(member.bit_offset()))));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The type behind typedefs and qualifiers.
+fn plain(btf: &Btf, mut here: Type) -> Result<Type, btf_rs::Error> {
+    while let Type::Typedef(_)
+    | Type::Const(_)
+    | Type::Volatile(_)
+    | Type::Restrict(_)
+    | Type::TypeTag(_) = here
+    {
+        let Some(qualifier) = here.as_btf_type() else {
+            break;
+        };
+        here = btf.resolve_chained_type(qualifier)?;
+    }
+    Ok(here)
+}
+
+fn size_of(btf: &Btf, of: &Type) -> Result<Option<u64>, btf_rs::Error> {
+    Ok(Some(match of {
+        Type::Int(int) => int.size() as u64,
+        Type::Struct(aggregate) | Type::Union(aggregate) => aggregate.size() as u64,
+        Type::Enum(r#enum) => r#enum.size() as u64,
+        Type::Ptr(_) => 8,
+        Type::Array(array) => {
+            let element = plain(btf, btf.resolve_chained_type(array)?)?;
+            match size_of(btf, &element)? {
+                Some(bytes) => bytes * array.len() as u64,
+                None => return Ok(None),
+            }
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// Number of parameters of the function behind the typedef `name`.
+fn arguments(btf: &Btf, name: &str) -> Option<usize> {
+    let typedef = btf.resolve_types_by_name(name).ok()?.into_iter().next()?;
+    let pointer = plain(btf, typedef).ok()?;
+    let prototype = btf.resolve_chained_type(pointer.as_btf_type()?).ok()?;
+    match prototype {
+        Type::FuncProto(prototype) => Some(prototype.parameters.len()),
+        _ => None,
+    }
+}

@@ -1,0 +1,31 @@
+//! gw502: says why a proxy answers 502.
+//!
+//! # Layout
+//!
+//! Data flows one way, top to bottom:
+//!
+//! - [`probe`]: puts the BPF programs in the kernel, told by [`kernel`] where things are there.
+//! - [`intake`]: bytes out of the ring buffer and counters; `intake::decode` makes them values.
+//! - [`classify`]: pure; names the cause of a decoded record. [`event`] is the vocabulary.
+//! - [`enrich`]: adds what only the live host knows.
+//! - [`aggregate`]: pure; per-upstream totals.
+//! - [`render`]: pure; text and JSON.
+//! - [`sink`]: writes what was rendered.
+//!
+//! Around it: [`cli`] (what was typed), [`command`] (one file per verb), [`pipeline`] (wiring),
+//! [`clock`] (the only file that reads one), [`demo`] (failing upstreams to look at).
+
+pub mod aggregate;
+pub mod classify;
+pub mod cli;
+pub mod clock;
+pub mod command;
+pub mod demo;
+pub mod enrich;
+pub mod event;
+pub mod intake;
+pub mod kernel;
+pub mod pipeline;
+pub mod probe;
+pub mod render;
+pub mod sink;

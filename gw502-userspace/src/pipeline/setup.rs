@@ -1,0 +1,126 @@
+//! From options to programs in the kernel.
+
+use crate::cli::Problem;
+use crate::cli::args::TraceArgs;
+use crate::cli::exit::Exit;
+use crate::kernel::layout::{self, LayoutError};
+use crate::kernel::privilege;
+use crate::kernel::root::KernelRoot;
+use crate::probe::{Probe, ProbeError, Watch};
+
+/// Proxies that are watched when nobody says otherwise, by the name of their main thread.
+pub(super) const KNOWN_PROXIES: &[&str] = &[
+    "nginx",
+    "haproxy",
+    "envoy",
+    "caddy",
+    "traefik",
+    "httpd",
+    "apache2",
+    "varnishd",
+    "squid",
+    "lighttpd",
+    "hitch",
+    "pound",
+    "nghttpx",
+    "openresty",
+    "angie",
+    "[TS_MAIN]",
+    "h2o",
+    "cloudflared",
+    "oauth2-proxy",
+    "kong",
+    "apisix",
+    "pingora",
+    "linkerd2-proxy",
+    "kamal-proxy",
+    "tinyproxy",
+];
+
+/// Whom the options ask to watch.
+pub(super) fn watch(args: &TraceArgs) -> Watch {
+    let named_nobody = args.proxy.is_empty() && args.pid.is_empty();
+    let names = if named_nobody && !args.all_processes {
+        KNOWN_PROXIES
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect()
+    } else {
+        args.proxy.clone()
+    };
+    Watch {
+        all_processes: args.all_processes,
+        names,
+        pids: args.pid.clone(),
+    }
+}
+
+/// Loads the programs, or says why that cannot be.
+pub(super) fn load(root: &KernelRoot, watch: &Watch) -> Result<Probe, Problem> {
+    // Asked first: a kernel that refuses for want of a capability words it in many ways.
+    let missing = privilege::missing(root);
+    if !missing.is_empty() {
+        return Err(not_permitted(&missing));
+    }
+    raise_memlock();
+    let layout = layout::read(&root.btf).map_err(|error| no_layout(&error))?;
+    let mut probe = Probe::load(&root.btf, &layout, watch).map_err(|error| refused(&error))?;
+    probe.attach().map_err(|error| refused(&error))?;
+    Ok(probe)
+}
+
+fn not_permitted(missing: &[&str]) -> Problem {
+    let uid = nix::unistd::geteuid();
+    let (names, verb) = (
+        missing.join(" and "),
+        if missing.len() == 1 { "is" } else { "are" },
+    );
+    Problem {
+        what: "cannot load eBPF programs: not permitted".to_owned(),
+        why: vec![format!("{names} {verb} missing (running as uid {uid})")],
+        help: "run as root, or: sudo setcap cap_bpf,cap_perfmon+ep $(command -v gw502)".to_owned(),
+        exit: Exit::NotPermitted,
+    }
+}
+
+fn no_layout(error: &LayoutError) -> Problem {
+    let help = match error {
+        LayoutError::Unreadable { .. } => {
+            "use a kernel built with CONFIG_DEBUG_INFO_BTF=y (every current distribution has it)"
+        }
+        _ => "report this with the kernel's version: gw502 does not know its layout yet",
+    };
+    Problem::new(
+        Exit::Unsupported,
+        "cannot find its way in this kernel",
+        error,
+        help,
+    )
+}
+
+fn refused(error: &ProbeError) -> Problem {
+    let (exit, help) = match error {
+        ProbeError::NoObject => (
+            Exit::Unsupported,
+            "build without GW502_NO_BPF, after `cargo xtask setup`",
+        ),
+        _ if error.is_permission() => (
+            Exit::NotPermitted,
+            "run as root on the host; in a container, start it with --privileged",
+        ),
+        _ => (
+            Exit::Unsupported,
+            "report this with the kernel's version and the lines above",
+        ),
+    };
+    Problem::new(exit, "cannot load eBPF programs", error, help)
+}
+
+/// Kernels before 5.11 charge maps to RLIMIT_MEMLOCK. Later ones do not care, and a host may
+/// forbid raising it: trying is all there is to do, and the load tells.
+fn raise_memlock() {
+    use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+    if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
+        log::debug!("cannot raise RLIMIT_MEMLOCK: {error}");
+    }
+}

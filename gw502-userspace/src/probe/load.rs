@@ -1,0 +1,268 @@
+//! Loads the BPF object with this kernel's offsets frozen in, and attaches its programs.
+
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::path::{Path, PathBuf};
+
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuHashMap, PerCpuValues, RingBuf};
+use aya::programs::tp_btf::BtfTracePointLink;
+use aya::programs::{BtfTracePoint, ProgramError};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
+use gw502_common::hooks::{HOOKS, Hook};
+use gw502_common::settings;
+use gw502_common::wire::{UpstreamCounts, UpstreamKey};
+
+use crate::intake::counters::Counters;
+use crate::kernel::layout::KernelLayout;
+
+/// The object that the build script made. 32-byte alignment is what the parser asks for.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gw502.bpf.o"));
+
+/// Whose connections to watch. Decided in the kernel, at connect.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Watch {
+    /// Every process of the host.
+    pub all_processes: bool,
+    /// Names of thread-group leaders; the kernel keeps 15 bytes of each.
+    pub names: Vec<String>,
+    /// Thread-group ids.
+    pub pids: Vec<u32>,
+}
+
+/// Why the kernel side could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The binary was built without its BPF object.
+    #[error("this build of gw502 holds no eBPF programs")]
+    NoObject,
+    /// The kernel's BTF is unusable for aya.
+    #[error("cannot use the kernel's type information in `{}`", path.display())]
+    Btf {
+        /// Where it was read.
+        path: PathBuf,
+        /// What aya said.
+        #[source]
+        source: aya::BtfError,
+    },
+    /// The object or its maps were refused.
+    #[error("the kernel refused the eBPF object")]
+    Object(#[source] EbpfError),
+    /// A program was refused.
+    #[error("the kernel refused the program `{program}` on `{target}`")]
+    Program {
+        /// Name of the program.
+        program: &'static str,
+        /// What it attaches to.
+        target: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: ProgramError,
+    },
+    /// A map is not as the programs need it.
+    #[error("cannot set up the eBPF map `{map}`")]
+    Map {
+        /// Name of the map.
+        map: &'static str,
+        /// What aya said.
+        #[source]
+        source: MapError,
+    },
+    /// The object and this program do not fit together.
+    #[error("the eBPF object has no `{name}`")]
+    Missing {
+        /// Name of the map or program.
+        name: &'static str,
+    },
+}
+
+impl ProbeError {
+    /// Whether the kernel said that we may not, rather than that it cannot. EPERM is the one;
+    /// EACCES is how the verifier refuses a program that it does not like.
+    pub fn is_permission(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if let Some(io) = error.downcast_ref::<io::Error>() {
+                return io.raw_os_error() == Some(libc::EPERM);
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
+/// The programs in the kernel. Dropping it takes them out.
+#[derive(Debug)]
+pub struct Probe {
+    links: Vec<BtfTracePointLink>,
+    ebpf: Ebpf,
+}
+
+impl Probe {
+    /// Loads everything and attaches nothing yet.
+    pub fn load(btf_path: &Path, layout: &KernelLayout, watch: &Watch) -> Result<Self, ProbeError> {
+        if OBJECT.is_empty() {
+            return Err(ProbeError::NoObject);
+        }
+        let btf =
+            Btf::parse_file(btf_path, Endianness::default()).map_err(|source| ProbeError::Btf {
+                path: btf_path.to_owned(),
+                source,
+            })?;
+        let all_processes = u32::from(watch.all_processes);
+        let send_reset_reason = u32::from(layout.send_reset_reason);
+        let mut loader = EbpfLoader::new();
+        loader
+            .btf(Some(&btf))
+            .override_global(settings::ALL_PROCESSES, &all_processes, true)
+            .override_global(settings::SEND_RESET_REASON, &send_reset_reason, true);
+        for (global, offset) in &layout.offsets {
+            loader.override_global(global, offset, true);
+        }
+        let mut ebpf = loader.load(OBJECT).map_err(ProbeError::Object)?;
+
+        fill_set(
+            &mut ebpf,
+            "PROXIES",
+            watch.names.iter().map(|name| comm(name)),
+        )?;
+        fill_set(&mut ebpf, "PIDS", watch.pids.iter().copied())?;
+        make_room_for_others(&mut ebpf)?;
+        for hook in HOOKS {
+            let failed = |source| program_error(hook, source);
+            program(&mut ebpf, hook)?
+                .load(hook.target, &btf)
+                .map_err(failed)?;
+        }
+        #[cfg(feature = "ebpf-log")]
+        super::log::forward(&mut ebpf);
+        Ok(Self {
+            links: Vec::new(),
+            ebpf,
+        })
+    }
+
+    /// Attaches every program. From here on nothing is missed.
+    pub fn attach(&mut self) -> Result<(), ProbeError> {
+        for hook in HOOKS {
+            let failed = |source| program_error(hook, source);
+            let program = program(&mut self.ebpf, hook)?;
+            let id = program.attach().map_err(failed)?;
+            self.links.push(program.take_link(id).map_err(failed)?);
+        }
+        Ok(())
+    }
+
+    /// Detaches every program; what they left in the maps can still be read.
+    pub fn detach(&mut self) {
+        self.links.clear();
+    }
+
+    /// The ring of failure records. Can be taken once.
+    pub fn ring(&mut self) -> Result<RingBuf<MapData>, ProbeError> {
+        let map = take(&mut self.ebpf, "FAILURES")?;
+        RingBuf::try_from(map).map_err(|source| ProbeError::Map {
+            map: "FAILURES",
+            source,
+        })
+    }
+
+    /// The counting maps. Can be taken once.
+    pub fn counters(&mut self) -> Result<Counters, ProbeError> {
+        let upstreams = take(&mut self.ebpf, "UPSTREAMS")?;
+        let losses = take(&mut self.ebpf, "LOSSES")?;
+        Counters::new(upstreams, losses).map_err(|source| ProbeError::Map {
+            map: "UPSTREAMS",
+            source,
+        })
+    }
+
+    /// How often the kernel did not run a program because it interrupted itself on that CPU
+    /// (`recursion_misses` of `bpf_prog_info`, Linux 5.12+; zero before).
+    pub fn recursion_misses(&mut self) -> u64 {
+        HOOKS
+            .iter()
+            .map(|hook| misses(&mut self.ebpf, hook).unwrap_or(0))
+            .sum()
+    }
+}
+
+fn misses(ebpf: &mut Ebpf, hook: &Hook) -> Option<u64> {
+    let program = program(ebpf, hook).ok()?;
+    let fd = program.fd().ok()?.as_fd().as_raw_fd();
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+    info.lines()
+        .find_map(|line| line.strip_prefix("recursion_misses:"))?
+        .trim()
+        .parse()
+        .ok()
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, hook: &Hook) -> Result<&'a mut BtfTracePoint, ProbeError> {
+    let missing = ProbeError::Missing { name: hook.program };
+    let program = ebpf.program_mut(hook.program).ok_or(missing)?;
+    program
+        .try_into()
+        .map_err(|source| program_error(hook, source))
+}
+
+const fn program_error(hook: &Hook, source: ProgramError) -> ProbeError {
+    ProbeError::Program {
+        program: hook.program,
+        target: hook.target,
+        source,
+    }
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, ProbeError> {
+    ebpf.take_map(name).ok_or(ProbeError::Missing { name })
+}
+
+/// Puts every key into the map `name`, which is used as a set.
+fn fill_set<K: aya::Pod>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    keys: impl Iterator<Item = K>,
+) -> Result<(), ProbeError> {
+    let failed = |source| ProbeError::Map { map: name, source };
+    let map = ebpf.map_mut(name).ok_or(ProbeError::Missing { name })?;
+    let mut set: HashMap<_, K, u8> = HashMap::try_from(map).map_err(failed)?;
+    for key in keys {
+        set.insert(key, 1, 0).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Puts the slot of "every other upstream" in place before the first connect is counted.
+fn make_room_for_others(ebpf: &mut Ebpf) -> Result<(), ProbeError> {
+    let name = "UPSTREAMS";
+    let failed = |source| ProbeError::Map { map: name, source };
+    let map = ebpf.map_mut(name).ok_or(ProbeError::Missing { name })?;
+    let mut upstreams: PerCpuHashMap<_, UpstreamKey, UpstreamCounts> =
+        PerCpuHashMap::try_from(map).map_err(failed)?;
+    let cpus = aya::util::nr_cpus().map_err(|(_file, error)| failed(error.into()))?;
+    let nothing = PerCpuValues::try_from(vec![UpstreamCounts::default(); cpus])
+        .map_err(|error| failed(error.into()))?;
+    upstreams
+        .insert(UpstreamKey::default(), nothing, 0)
+        .map_err(failed)
+}
+
+/// A process name as the kernel keeps it: 15 bytes, then NULs.
+fn comm(name: &str) -> [u8; 16] {
+    let mut comm = [0; 16];
+    for (to, from) in comm.iter_mut().take(15).zip(name.bytes()) {
+        *to = from;
+    }
+    comm
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_is_cut_as_the_kernel_cuts_it() {
+        assert_eq!(&comm("nginx"), b"nginx\0\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(&comm("a-very-long-proxy-name"), b"a-very-long-pro\0");
+    }
+}

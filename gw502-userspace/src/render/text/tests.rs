@@ -1,0 +1,168 @@
+use std::collections::BTreeMap;
+
+use gw502_common::ending::Ending;
+use gw502_common::wire::{FailureRecord, RecordHeader};
+
+use super::failure as line_of;
+use super::*;
+use crate::aggregate::{Tally, Totals, UpstreamId};
+use crate::classify::classify;
+use crate::clock::TimeAnchor;
+use crate::intake::decode::Decoded;
+
+fn origin() -> Origin {
+    let anchor = TimeAnchor {
+        offset_ns: 1_700_000_000_000_000_000,
+    };
+    Origin {
+        host: "edge-1".to_owned(),
+        id: 7,
+        anchor,
+    }
+}
+
+fn style(colour: bool, width: Option<usize>) -> Style {
+    Style {
+        colour,
+        width,
+        zone: TimeZone::UTC,
+    }
+}
+
+fn refused() -> Failure {
+    let mut record = FailureRecord {
+        header: RecordHeader {
+            at_ns: 1_412_000_000,
+            ..RecordHeader::default()
+        },
+        ..FailureRecord::default()
+    };
+    record.connection.start_ns = 1_411_788_000;
+    record.connection.daddr = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1];
+    record.connection.dport = 9000;
+    record.connection.tgid = 4121;
+    record.connection.comm = *b"nginx\0\0\0\0\0\0\0\0\0\0\0";
+    classify(
+        &Decoded {
+            ending: Ending::Refused,
+            record,
+        },
+        0,
+    )
+}
+
+#[test]
+fn a_line_stands_under_its_header() {
+    let text = header() + &line_of(&refused(), &origin(), &style(false, None));
+    let expected = "\
+TIME          CLASS        CAUSE                   PROXY               UPSTREAM                      AFTER  EVIDENCE
+22:13:21.412  refused      refused                 nginx[4121]         127.0.0.1:9000               0.2 ms  RST answered the SYN (ECONNREFUSED)
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn colour_changes_no_width() {
+    let plain = line_of(&refused(), &origin(), &style(false, None));
+    let coloured = line_of(&refused(), &origin(), &style(true, None));
+    assert_eq!(
+        coloured.replace("\x1b[31m", "").replace("\x1b[0m", ""),
+        plain
+    );
+}
+
+#[test]
+fn lost_events_are_said_on_the_next_line_that_came() {
+    let failure = Failure {
+        lost_before: 12,
+        ..refused()
+    };
+    let line = line_of(&failure, &origin(), &style(false, None));
+    assert!(
+        line.ends_with(" [12 events lost before this one]\n"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_process_name_cannot_command_the_terminal() {
+    let mut failure = refused();
+    failure.proxy.comm = "\x1b[2Jx".to_owned();
+    let line = line_of(&failure, &origin(), &style(false, None));
+    assert!(line.contains("?[2Jx[4121]"), "{line}");
+}
+
+#[test]
+fn long_upstreams_lose_their_middle_on_a_terminal_only() {
+    assert_eq!(
+        cut_middle("[2001:db8:0:1:2:3:4:5]:8080", 12),
+        "[2001…]:8080"
+    );
+    assert_eq!(cut_middle("short", 12), "short");
+    let mut failure = refused();
+    failure.upstream.address = "2001:db8:1111:2222:3333:4444:5555:6666".parse().unwrap();
+    let full = line_of(&failure, &origin(), &style(false, None));
+    let cut = line_of(&failure, &origin(), &style(false, Some(120)));
+    assert!(
+        full.contains("[2001:db8:1111:2222:3333:4444:5555:6666]:9000"),
+        "{full}"
+    );
+    assert!(cut.contains("[2001:db8:1…5:6666]:9000"), "{cut}");
+}
+
+#[test]
+fn the_table_names_the_worst_and_what_was_lost() {
+    let failure = refused();
+    let id = UpstreamId {
+        upstream: failure.upstream,
+        netns: failure.netns,
+    };
+    let mut tally = Tally::default();
+    tally.add(&failure);
+    let counted = [(
+        Some(id),
+        Totals {
+            attempts: 36,
+            established: 1,
+            ended: 35,
+        },
+    )]
+    .into();
+    let upstreams = tally.summarise(&counted);
+    let losses = BTreeMap::from([("ring_full", 34)]);
+    let summary = Summary {
+        upstreams,
+        losses,
+        aborted_shown: false,
+    };
+    let expected = "\
+UPSTREAM         ATTEMPTS     FAILED     RATE  TOP CAUSE               SINCE
+127.0.0.1:9000         36         35    97.2%  refused                 22:13:21.412
+LOST: ring_full 34
+";
+    assert_eq!(
+        super::summary(&summary, &origin(), &style(false, None)),
+        expected
+    );
+}
+
+#[test]
+fn an_empty_run_says_so() {
+    let summary = Summary {
+        upstreams: Vec::new(),
+        losses: BTreeMap::new(),
+        aborted_shown: false,
+    };
+    let text = super::summary(&summary, &origin(), &style(false, None));
+    assert_eq!(
+        text,
+        "no watched process opened a connection\nnothing lost\n"
+    );
+}
+
+#[test]
+fn durations_have_the_unit_that_suits_them() {
+    assert_eq!(duration(212), "0.2 ms");
+    assert_eq!(duration(999_999), "999.9 ms");
+    assert_eq!(duration(60_001_000), "60.00 s");
+}

@@ -1,0 +1,5 @@
+//! Writes what was rendered.
+
+mod console;
+
+pub use console::{Console, SinkError};

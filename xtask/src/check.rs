@@ -1,0 +1,245 @@
+//! `test`: everything CI runs, in CI's order. The last line is the sum.
+//!
+//! A step that is no test suite (format, clippy, a build) counts as one test, so that the sum
+//! and the exit code never disagree. Later steps run although an earlier one failed: one run
+//! then shows all there is to fix.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result, bail};
+use xtask::ebpf::{self, Build};
+use xtask::toolchain;
+
+use crate::tally::Tally;
+use crate::{house, run, setup, watch};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    Lint,
+    Unit,
+    Live,
+}
+
+impl Part {
+    const fn has(self, part: Self) -> bool {
+        matches!((self, part), (Self::All, _) | (Self::Lint, Self::Lint))
+            || matches!(
+                (self, part),
+                (Self::Unit, Self::Unit) | (Self::Live, Self::Live)
+            )
+    }
+}
+
+pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
+    let (part, filters) = parse(args)?;
+    let mut sum = Tally::default();
+    if let Err(error) = prepare(part) {
+        eprintln!("xtask: {error:#}");
+        sum += Tally::FAILED;
+    } else {
+        if part.has(Part::Lint) {
+            sum += lint();
+        }
+        if part.has(Part::Unit) {
+            sum += unit();
+        }
+        if part.has(Part::Live) {
+            sum += live(&filters);
+        }
+    }
+    println!("\n{sum}");
+    Ok(if sum.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn parse(args: &[String]) -> Result<(Part, Vec<String>)> {
+    let mut part = Part::All;
+    let mut filters = Vec::new();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--only" => {
+                part = match args.next().map(String::as_str) {
+                    Some("lint") => Part::Lint,
+                    Some("unit") => Part::Unit,
+                    Some("live") => Part::Live,
+                    _ => bail!("`--only` takes lint, unit or live"),
+                };
+            }
+            // For people who are used to `cargo test -- FILTER`.
+            "--" => filters.extend(args.by_ref().cloned()),
+            other => filters.push(other.to_owned()),
+        }
+    }
+    if !filters.is_empty() && !part.has(Part::Live) {
+        bail!("a filter picks live tests, and `--only` leaves them out");
+    }
+    Ok((part, filters))
+}
+
+fn prepare(part: Part) -> Result<()> {
+    setup::ebpf()?;
+    if part.has(Part::Live) {
+        setup::tests()
+    } else {
+        Ok(())
+    }
+}
+
+fn lint() -> Tally {
+    let mut sum = step("format", || {
+        succeeds(&mut run::cargo(["fmt", "--all", "--check"]))
+    });
+    sum += step("clippy", || {
+        let clippy = [
+            "clippy",
+            "--workspace",
+            "--exclude",
+            ebpf::PACKAGE,
+            "--all-targets",
+        ];
+        succeeds(run::cargo(clippy).args(["--", "-D", "warnings"]))
+    });
+    sum += step("eBPF programs without warnings", programs);
+    sum += step("house rules", house::check);
+    sum
+}
+
+fn unit() -> Tally {
+    suite("unit, contract and command line tests", || {
+        let all = [
+            "test",
+            "--workspace",
+            "--exclude",
+            ebpf::PACKAGE,
+            "--no-fail-fast",
+        ];
+        Ok(run::cargo(all))
+    })
+}
+
+fn live(filters: &[String]) -> Tally {
+    let mut sum = step("release build", || {
+        succeeds(&mut run::cargo([
+            "build",
+            "--release",
+            "--package",
+            "gw502-userspace",
+        ]))
+    });
+    if sum.failed == 0 {
+        sum += suite("live tests: real proxies, real failures", || {
+            live_command(filters)
+        });
+    }
+    sum
+}
+
+fn live_command(filters: &[String]) -> Result<Command> {
+    let mut command = run::cargo(["test", "--package", "gw502-tests"]);
+    command.args(["--features", "live", "--test", "live"]);
+    command.env("GW502_BIN", run::gw502());
+    if !run::is_root()? {
+        if !run::sudo_works() {
+            bail!(
+                "the live tests take root, and sudo is not there or asks for a password: \
+                 run `sudo -v`, then `cargo xtask test --only live`, or become root"
+            );
+        }
+        println!("not root: the live tests run through sudo");
+        // Only the tests: cargo as root would leave files that you cannot remove.
+        let runner = r#"target.'cfg(unix)'.runner=["sudo","-n","--preserve-env=GW502_BIN","--"]"#;
+        command.args(["--config", runner]);
+    }
+    command.arg("--").args(filters);
+    Ok(command)
+}
+
+/// clippy knows no BPF target here, so the compiler's own warnings have to do.
+fn programs() -> Result<()> {
+    let tools = toolchain::find()?;
+    Build {
+        workspace: run::workspace(),
+        target_dir: &run::target_dir().join("ebpf-lint"),
+        arch: std::env::consts::ARCH,
+        log: false,
+        deny_warnings: true,
+    }
+    .run(&tools)
+    .map(drop)
+}
+
+fn succeeds(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {command:?}"))?;
+    if status.success() {
+        return Ok(());
+    }
+    let words: Vec<_> = command
+        .get_args()
+        .map(|arg| arg.to_string_lossy())
+        .collect();
+    bail!("`cargo {}` failed", words.join(" "))
+}
+
+fn step(title: &str, work: impl FnOnce() -> Result<()>) -> Tally {
+    heading(title);
+    let result = work();
+    complain(result.as_ref().err());
+    Tally::one(result.is_ok())
+}
+
+fn suite(title: &str, command: impl FnOnce() -> Result<Command>) -> Tally {
+    heading(title);
+    let result = command().and_then(|mut command| watch::tests(&mut command));
+    complain(result.as_ref().err());
+    result.unwrap_or(Tally::FAILED)
+}
+
+fn heading(title: &str) {
+    println!("== {title}");
+}
+
+fn complain(error: Option<&anyhow::Error>) {
+    if let Some(error) = error {
+        eprintln!("xtask: {error:#}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Result<(Part, Vec<String>)> {
+        parse(&args.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn without_arguments_all_parts_run() {
+        let (part, filters) = parsed(&[]).unwrap();
+        assert!(
+            [Part::Lint, Part::Unit, Part::Live]
+                .into_iter()
+                .all(|one| part.has(one))
+        );
+        assert!(filters.is_empty());
+    }
+
+    #[test]
+    fn one_part_leaves_out_the_others() {
+        let (part, filters) = parsed(&["--only", "live", "refused", "--", "--list"]).unwrap();
+        assert!(part.has(Part::Live) && !part.has(Part::Lint) && !part.has(Part::Unit));
+        assert_eq!(filters, ["refused", "--list"]);
+    }
+
+    #[test]
+    fn a_filter_that_would_pick_nothing_is_refused() {
+        assert!(parsed(&["--only", "unit", "refused"]).is_err());
+        assert!(parsed(&["--only", "everything"]).is_err());
+    }
+}

@@ -1,0 +1,67 @@
+//! `cargo xtask`: the commands of a day. One line each; the work is in the modules.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for people at a terminal: what it prints is its result"
+)]
+
+mod apt;
+mod check;
+mod demo;
+mod house;
+mod run;
+mod setup;
+mod tally;
+mod watch;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "\
+Builds, shows and tests gw502.
+
+Usage: cargo xtask <VERB>
+
+Verbs:
+  setup                    install what building the eBPF programs takes, if it is missing
+  demo [ARGS]              setup, build, and run `gw502 demo ARGS`
+  test [--only PART] [FILTER...]
+                           setup, then everything CI runs; PART is lint, unit or live,
+                           FILTER picks live tests by name
+  house                    the house rules alone: file size, lints, layers
+
+Exit code: 0 when all went well, 1 otherwise; `demo` returns that of gw502.
+
+Example:
+  cargo xtask test --only live refused
+";
+
+fn main() -> ExitCode {
+    match dispatch(std::env::args().skip(1).collect()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: Vec<String>) -> Result<ExitCode> {
+    let mut args = args.into_iter();
+    let verb = args.next();
+    let rest: Vec<String> = args.collect();
+    match verb.as_deref() {
+        Some("setup") if rest.is_empty() => setup::ebpf().map(|()| ExitCode::SUCCESS),
+        Some("demo") => demo::run(&rest),
+        Some("test") => check::run(&rest),
+        Some("house") if rest.is_empty() => house::run(),
+        Some("help" | "--help" | "-h") => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(verb @ ("setup" | "house")) => bail!("`{verb}` takes no arguments"),
+        Some(other) => bail!("no verb `{other}`: `cargo xtask help` lists them"),
+        None => bail!("which verb? `cargo xtask help` lists them"),
+    }
+}
