@@ -258,7 +258,46 @@ fn comm(name: &str) -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use gw502_common::kernel_fields::KERNEL_FIELDS;
+    use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
+
     use super::*;
+
+    /// Names of the symbols of `kind` in sections whose name starts with `section`.
+    fn symbols(section: &str, kind: SymbolKind) -> BTreeSet<String> {
+        let file = object::File::parse(OBJECT).expect("the build script wrote an ELF object");
+        file.symbols()
+            .filter(|symbol| symbol.kind() == kind)
+            .filter(|symbol| {
+                symbol
+                    .section_index()
+                    .and_then(|index| file.section_by_index(index).ok())
+                    .and_then(|found| found.name().ok().map(|name| name.starts_with(section)))
+                    .unwrap_or(false)
+            })
+            .filter_map(|symbol| symbol.name().ok().map(str::to_owned))
+            .collect()
+    }
+
+    #[test]
+    fn the_object_holds_the_programs_of_the_table_and_no_others() {
+        let table: BTreeSet<_> = HOOKS.iter().map(|hook| hook.program.to_owned()).collect();
+        assert_eq!(symbols("tp_btf", SymbolKind::Text), table);
+    }
+
+    #[test]
+    fn the_object_holds_a_global_for_each_kernel_field_and_setting() {
+        let fields = KERNEL_FIELDS.iter().map(|field| field.global);
+        let settings = [settings::ALL_PROCESSES, settings::SEND_RESET_REASON];
+        let table: BTreeSet<_> = fields.chain(settings).map(str::to_owned).collect();
+        let globals: BTreeSet<_> = symbols(".rodata", SymbolKind::Data)
+            .into_iter()
+            .filter(|name| name.starts_with("OFF_") || name.starts_with("CFG_"))
+            .collect();
+        assert_eq!(globals, table);
+    }
 
     #[test]
     fn a_long_name_is_cut_as_the_kernel_cuts_it() {
