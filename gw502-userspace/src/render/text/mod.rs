@@ -58,22 +58,62 @@ pub fn failure(failure: &Failure, origin: &Origin, style: &Style) -> String {
     };
     let proxy = format!("{}[{}]", failure.proxy.comm, failure.proxy.pid);
     let mut line = format!(
-        "{:time$}  {}  {:cause$}  {:proxy_width$}  {upstream:upstream_width$}  {:>after$}  {}",
+        "{:time$}  {}  {:cause$}  {:proxy_width$}  {upstream:upstream_width$}  {:>after$}  ",
         clock_time(failure.at_ns, origin, style),
         class(failure.class(), style),
         failure.cause,
         cut_middle(&printable(&proxy), column::PROXY),
         duration(failure.elapsed_us),
-        evidence(failure),
         time = column::TIME,
         cause = column::CAUSE,
         proxy_width = column::PROXY,
         upstream_width = column::UPSTREAM,
         after = column::AFTER,
     );
-    line.truncate(line.trim_end().len());
+    line.push_str(&beside_or_below(&evidence(failure), style.width));
     line.push('\n');
     line
+}
+
+/// The evidence in the room that a terminal leaves: beside the other columns, in several lines if
+/// need be, or below them where hardly any room is left.
+fn beside_or_below(evidence: &str, width: Option<usize>) -> String {
+    const COLUMNS: usize = column::TIME
+        + column::CLASS
+        + column::CAUSE
+        + column::PROXY
+        + column::UPSTREAM
+        + column::AFTER
+        + 6 * 2;
+    /// Less room than this is not worth writing in.
+    const NARROW: usize = 30;
+    let Some(width) = width.filter(|width| COLUMNS + evidence.chars().count() > *width) else {
+        return evidence.to_owned();
+    };
+    let (indent, first) = match width.saturating_sub(COLUMNS) {
+        0..NARROW => (
+            column::TIME + 2,
+            "\n".to_owned() + &" ".repeat(column::TIME + 2),
+        ),
+        _ => (COLUMNS, String::new()),
+    };
+    let room = width.saturating_sub(indent).max(NARROW);
+    first + &wrap(evidence, room).join(&format!("\n{}", " ".repeat(indent)))
+}
+
+/// `text` in lines of at most `room` characters, broken at blanks; a longer word keeps its line.
+fn wrap(text: &str, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// The facts in a phrase. What was lost before is said here too: it is never silent.

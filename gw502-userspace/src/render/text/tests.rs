@@ -166,3 +166,30 @@ fn durations_have_the_unit_that_suits_them() {
     assert_eq!(duration(999_999), "999.9 ms");
     assert_eq!(duration(60_001_000), "60.00 s");
 }
+
+#[test]
+fn evidence_stays_in_its_column_or_goes_below_when_the_terminal_is_narrow() {
+    let mut failure = refused();
+    failure.evidence = vec![crate::event::Evidence::NoLocalPort; 2];
+    let evidence = |width| {
+        let line = line_of(&failure, &origin(), &style(false, width));
+        line.lines()
+            .map(|line| line.chars().skip(108).collect::<String>())
+            .collect::<Vec<_>>()
+    };
+    let half = "no local port is free towards this upstream";
+    assert_eq!(evidence(None), [format!("{half}, {half} (ECONNREFUSED)")]);
+    assert_eq!(
+        evidence(Some(152)),
+        [&format!("{half},"), half, "(ECONNREFUSED)"]
+    );
+    let narrow = line_of(&failure, &origin(), &style(false, Some(110)));
+    let below: Vec<_> = narrow.lines().skip(1).collect();
+    assert_eq!(
+        below,
+        [
+            format!("{:14}{half}, {half}", ""),
+            format!("{:14}(ECONNREFUSED)", "")
+        ]
+    );
+}
