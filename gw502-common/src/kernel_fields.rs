@@ -9,8 +9,8 @@
 pub struct KernelField {
     /// Name of the global that holds the offset.
     pub global: &'static str,
-    /// `struct.member.member…`: offsets add up from the start of `struct`. Anonymous structs and
-    /// unions on the way are not named.
+    /// `struct.member.member[n]…`: offsets add up from the start of `struct`. Anonymous structs
+    /// and unions on the way are not named.
     pub path: &'static str,
     /// Bytes that the BPF side loads. The member must have this size, or a load could read beyond
     /// it; a kernel where it differs is refused at start.
@@ -45,18 +45,24 @@ macro_rules! for_each_kernel_field {
             OFF_INET_SPORT: u16 = "tcp_sock.inet_conn.icsk_inet.inet_sport";
             OFF_ICSK_RETRANS: u8 = "tcp_sock.inet_conn.icsk_retransmits";
             OFF_ICSK_PROBES: u8 = "tcp_sock.inet_conn.icsk_probes_out";
+            OFF_ICSK_LRCV: u32 = "tcp_sock.inet_conn.icsk_ack.lrcvtime";
             OFF_TP_SENT: u64 = "tcp_sock.bytes_sent";
             OFF_TP_RETRANS: u64 = "tcp_sock.bytes_retrans";
             OFF_TP_ACKED: u64 = "tcp_sock.bytes_acked";
             OFF_TP_RECEIVED: u64 = "tcp_sock.bytes_received";
             OFF_TP_SEGS_IN: u32 = "tcp_sock.segs_in";
             OFF_TP_SEGS_OUT: u32 = "tcp_sock.segs_out";
-            OFF_TP_PACKETS: u32 = "tcp_sock.packets_out";
+            OFF_TP_SND_UNA: u32 = "tcp_sock.snd_una";
             OFF_TP_WRITE_SEQ: u32 = "tcp_sock.write_seq";
             OFF_TP_SND_NXT: u32 = "tcp_sock.snd_nxt";
             OFF_TP_RCV_NXT: u32 = "tcp_sock.rcv_nxt";
             OFF_TP_COPIED: u32 = "tcp_sock.copied_seq";
             OFF_TP_SRTT: u32 = "tcp_sock.srtt_us";
+            OFF_TP_RCV_WUP: u32 = "tcp_sock.rcv_wup";
+            OFF_TP_FIRST_TX: u64 = "tcp_sock.first_tx_mstamp";
+            OFF_TP_DELIVERED: u64 = "tcp_sock.delivered_mstamp";
+            OFF_TP_LSNDTIME: u32 = "tcp_sock.lsndtime";
+            OFF_TP_RTT_MIN: u32 = "tcp_sock.rtt_min.s[0].v";
             OFF_TP_WSTAMP: u64 = "tcp_sock.tcp_wstamp_ns";
             OFF_TASK_LEADER: u64 = "task_struct.group_leader";
             OFF_TASK_COMM: [u8; 16] = "task_struct.comm";

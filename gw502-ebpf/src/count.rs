@@ -29,7 +29,9 @@ pub(crate) enum Tally {
 
 /// Adds one to `tally` of the connection's upstream; to the slot of all others when there is no
 /// room for this one.
-#[inline(always)]
+///
+/// A function of its own, with a stack of its own: inlined three times its keys would not fit.
+#[inline(never)]
 pub(crate) fn upstream(connection: &Connection, tally: Tally) {
     let key = UpstreamKey {
         address: connection.daddr,

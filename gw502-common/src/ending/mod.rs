@@ -10,7 +10,7 @@
 )]
 
 use crate::tcp::{SHUTDOWN_BOTH, errno, state};
-use crate::wire::{Connection, SocketFacts, flag};
+use crate::wire::{Connection, SocketFacts, flag, last_word};
 
 /// Number of slots an array indexed by [`Ending`] needs; slot 0 is unused.
 pub const ENDINGS: usize = 10;
@@ -153,13 +153,12 @@ const fn connecting(connection: &Connection, facts: &SocketFacts) -> Ending {
 /// `bytes_received`, as one.
 #[inline(always)]
 const fn peer_closed(connection: &Connection, facts: &SocketFacts, now_ns: u64) -> Option<Ending> {
-    if facts.bytes_received > 1 {
-        return None;
+    let turned_away = wrote_nothing(facts) && just_accepted(connection, now_ns);
+    if outstanding(facts, 1) || (turned_away && facts.bytes_received <= 1) {
+        Some(Ending::Closed)
+    } else {
+        None
     }
-    if wrote_nothing(facts) && !just_accepted(connection, now_ns) {
-        return None;
-    }
-    Some(Ending::Closed)
 }
 
 /// ESTABLISHED -> FIN_WAIT1: the proxy closed, or shut down its sending side.
@@ -167,11 +166,12 @@ const fn peer_closed(connection: &Connection, facts: &SocketFacts, now_ns: u64) 
 /// A half-close after the request is how some clients say "that was all": healthy, and told from
 /// a close by `sk_shutdown`.
 #[inline(always)]
-fn proxy_closed(facts: &SocketFacts) -> Option<Ending> {
-    if facts.shutdown != SHUTDOWN_BOTH {
-        return None;
+const fn proxy_closed(facts: &SocketFacts) -> Option<Ending> {
+    if facts.shutdown == SHUTDOWN_BOTH && outstanding(facts, 0) {
+        Some(Ending::Abandoned)
+    } else {
+        None
     }
-    unanswered(facts).then_some(Ending::Abandoned)
 }
 
 /// Any state after the handshake -> CLOSE.
@@ -179,16 +179,17 @@ fn proxy_closed(facts: &SocketFacts) -> Option<Ending> {
 fn ended(connection: &Connection, facts: &SocketFacts, now_ns: u64) -> Option<Ending> {
     // The FIN that led to CLOSE_WAIT counts in bytes_received and is no answer.
     let fin = u64::from(facts.old_state == state::CLOSE_WAIT);
-    let silent = facts.bytes_received <= fin;
     match facts.error {
         // HAProxy ends a connection with SO_LINGER 0, by RST and straight to CLOSE: after an
         // exchange that is its way to say goodbye, before any answer it gave up waiting.
-        0 => (facts.old_state == state::ESTABLISHED && unanswered(facts))
+        0 => (facts.old_state == state::ESTABLISHED && outstanding(facts, 0))
             .then_some(Ending::Abandoned),
         // EPIPE is a RST that met a socket in CLOSE_WAIT (tcp_reset()).
         errno::ECONNRESET | errno::EPIPE => {
-            let turned_away = wrote_nothing(facts) && just_accepted(connection, now_ns);
-            (silent && (turned_away || !wrote_nothing(facts))).then_some(Ending::Reset)
+            let turned_away = facts.bytes_received <= fin
+                && wrote_nothing(facts)
+                && just_accepted(connection, now_ns);
+            (turned_away || outstanding(facts, fin)).then_some(Ending::Reset)
         }
         // `ss -K`: an administrator ended it. The proxy lost its answer all the same, but neither
         // it nor the upstream failed.
@@ -196,16 +197,18 @@ fn ended(connection: &Connection, facts: &SocketFacts, now_ns: u64) -> Option<En
         // Retransmissions or keep-alive probes went unanswered (ETIMEDOUT), or an ICMP error was
         // noted meanwhile and is reported in its place. A connection that was idle, nothing in
         // flight and its request answered, takes no request down with it.
-        _ => {
-            (facts.packets_out > 0 || (silent && !wrote_nothing(facts))).then_some(Ending::Vanished)
-        }
+        _ => (facts.unacked_bytes > 0 || outstanding(facts, fin)).then_some(Ending::Vanished),
     }
 }
 
-/// A first request is out and no byte of answer has come.
+/// A request is out and no byte of its answer has come. `fin` is 1 when `bytes_received` counts a
+/// FIN.
+///
+/// A connection that never received anything answers by itself. On a reused one it is the order of
+/// the last data in either direction that tells ([`SocketFacts::last_word`]).
 #[inline(always)]
-const fn unanswered(facts: &SocketFacts) -> bool {
-    facts.bytes_received == 0 && !wrote_nothing(facts)
+const fn outstanding(facts: &SocketFacts, fin: u64) -> bool {
+    !wrote_nothing(facts) && (facts.bytes_received <= fin || facts.last_word == last_word::OURS)
 }
 
 /// The proxy has not written a byte on this connection.

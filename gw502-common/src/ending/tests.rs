@@ -240,7 +240,7 @@ fn a_request_written_into_a_closed_spare_connection_is_a_reset() {
     let facts = SocketFacts {
         error: errno::EPIPE,
         bytes_received: 1,
-        packets_out: 1,
+        unacked_bytes: 60,
         ..requested(CLOSE_WAIT, CLOSE)
     };
     assert_eq!(ended(facts), Some(Ending::Reset));
@@ -318,7 +318,7 @@ fn a_health_check_that_connects_and_closes_is_no_failure() {
 fn unacknowledged_data_until_etimedout_is_a_vanished_peer() {
     let facts = SocketFacts {
         error: errno::ETIMEDOUT,
-        packets_out: 1,
+        unacked_bytes: 60,
         retransmits: 6,
         ..requested(ESTABLISHED, CLOSE)
     };
@@ -329,7 +329,7 @@ fn unacknowledged_data_until_etimedout_is_a_vanished_peer() {
 fn trap_an_icmp_error_on_the_way_replaces_etimedout() {
     let facts = SocketFacts {
         error: errno::EHOSTUNREACH,
-        packets_out: 1,
+        unacked_bytes: 60,
         bytes_received: 900,
         ..requested(ESTABLISHED, CLOSE)
     };
@@ -409,4 +409,60 @@ fn kinds_come_back_as_the_endings_they_are() {
         assert!(usize::from(ending as u8) < ENDINGS);
     }
     assert_eq!(Ending::try_from(0), Err(UnknownEnding(0)));
+}
+
+/// A reused connection: 5,000 bytes of answers came before the last request.
+fn reused(old_state: u8, new_state: u8, last_word: u8) -> SocketFacts {
+    SocketFacts {
+        bytes_received: 5000,
+        last_word,
+        ..requested(old_state, new_state)
+    }
+}
+
+#[test]
+fn on_a_reused_connection_the_last_word_decides() {
+    for (facts, ending) in [
+        (
+            reused(ESTABLISHED, CLOSE_WAIT, last_word::OURS),
+            Ending::Closed,
+        ),
+        (
+            SocketFacts {
+                shutdown: 3,
+                ..reused(ESTABLISHED, FIN_WAIT1, last_word::OURS)
+            },
+            Ending::Abandoned,
+        ),
+        (
+            reused(ESTABLISHED, CLOSE, last_word::OURS),
+            Ending::Abandoned,
+        ),
+        (
+            SocketFacts {
+                error: errno::ECONNRESET,
+                ..reused(ESTABLISHED, CLOSE, last_word::OURS)
+            },
+            Ending::Reset,
+        ),
+        (
+            SocketFacts {
+                error: errno::EPIPE,
+                ..reused(CLOSE_WAIT, CLOSE, last_word::OURS)
+            },
+            Ending::Reset,
+        ),
+    ] {
+        assert_eq!(ended(facts), Some(ending));
+        for quiet in [last_word::THEIRS, last_word::UNKNOWN] {
+            assert_eq!(
+                ended(SocketFacts {
+                    last_word: quiet,
+                    ..facts
+                }),
+                None,
+                "{ending:?}"
+            );
+        }
+    }
 }

@@ -16,6 +16,17 @@ pub mod flag {
     pub const REPORTED: u8 = 1 << 4;
 }
 
+/// Values of [`SocketFacts::last_word`].
+pub mod last_word {
+    /// Data arrived after the last data we sent: nothing is outstanding.
+    pub const THEIRS: u8 = 0;
+    /// The last data on the connection is ours: a request without a byte of answer.
+    pub const OURS: u8 = 1;
+    /// Cannot be told: both within one jiffy, and the socket is paced (BBR, fq), which moves the
+    /// time stamp that tells.
+    pub const UNKNOWN: u8 = 2;
+}
+
 wire_struct! {
     /// Starts every record in the ring buffer.
     pub struct RecordHeader(24) {
@@ -41,7 +52,7 @@ wire_struct! {
     /// Everything about the process is read in the process's own context, in
     /// `inet_sock_set_state(CLOSE -> SYN_SENT)`: later events run in whatever task the packet
     /// happened to interrupt.
-    pub struct Connection(88) {
+    pub struct Connection(96) {
         /// Start of the connect, `CLOCK_BOOTTIME` nanoseconds.
         pub start_ns: u64,
         /// When the handshake ended, `CLOCK_BOOTTIME` nanoseconds; 0 before.
@@ -49,6 +60,8 @@ wire_struct! {
         /// `task_struct.start_boottime` of the thread-group leader, nanoseconds: with `tgid` it
         /// names one process for ever, whatever pid is reused.
         pub leader_start_ns: u64,
+        /// `jiffies` at the start of the connect.
+        pub start_jiffies: u64,
         /// cgroup v2 id of the connecting task.
         pub cgroup_id: u64,
         /// Thread-group id (what user space calls pid) in the initial pid namespace.
@@ -82,15 +95,18 @@ wire_struct! {
     /// The socket's own numbers at the state change that ended it.
     ///
     /// Source: `struct sock`, `struct tcp_sock`, read in `inet_sock_set_state`.
-    pub struct SocketFacts(96) {
+    pub struct SocketFacts(112) {
         /// Payload bytes sent, retransmissions not counted (`bytes_sent - bytes_retrans`).
         pub bytes_sent: u64,
         /// Bytes acknowledged, the SYN counted as one (`bytes_acked`).
         pub bytes_acked: u64,
         /// Bytes received, a FIN counted as one (`bytes_received`).
         pub bytes_received: u64,
-        /// Nanoseconds since the last segment left (`tcp_wstamp_ns`); 0 when none did.
-        pub since_sent_ns: u64,
+        /// Nanoseconds since the request left: since its last byte when all of it is acknowledged,
+        /// since its first when something is still in flight (`first_tx_mstamp`).
+        pub since_request_ns: u64,
+        /// `jiffies` now.
+        pub jiffies: u64,
         /// Payload bytes written by the application and not yet sent (`write_seq - snd_nxt`).
         pub unsent_bytes: u32,
         /// Bytes received and not yet read by the application (`rcv_nxt - copied_seq`).
@@ -103,8 +119,13 @@ wire_struct! {
         pub segs_in: u32,
         /// Segments sent on the connection (`segs_out`).
         pub segs_out: u32,
-        /// Segments in flight (`packets_out`).
-        pub packets_out: u32,
+        /// Sequence numbers sent and not acknowledged (`snd_nxt - snd_una`). `packets_out` is already
+        /// zero here: `tcp_reset()` and `tcp_write_err()` purge the queue first.
+        pub unacked_bytes: u32,
+        /// Smallest round-trip time of late, microseconds (`rtt_min`); all ones when never measured.
+        pub rtt_min_us: u32,
+        /// `jiffies`, low 32 bits, when data last arrived (`icsk_ack.lrcvtime`).
+        pub received_jiffies: u32,
         /// Smoothed round-trip time, microseconds (`srtt_us >> 3`); 0 when never measured.
         pub rtt_us: u32,
         /// Local port (`inet_sport`); 0 when none was ever assigned.
@@ -125,8 +146,13 @@ wire_struct! {
         pub icmp_type: u8,
         /// ICMP code.
         pub icmp_code: u8,
+        /// Whether the last word was ours: see [`super::last_word`].
+        pub last_word: u8,
+        /// 1 when nothing of what is in flight has been acknowledged since the connection was last
+        /// all acknowledged (`delivered_mstamp == first_tx_mstamp`).
+        pub untouched: u8,
         /// Zero.
-        pub pad: [u8; 6],
+        pub pad: [u8; 4],
         /// Local address; IPv4 as `::ffff:a.b.c.d`.
         pub saddr: [u8; 16],
     }
@@ -134,7 +160,7 @@ wire_struct! {
 
 wire_struct! {
     /// A connection whose end looked like a failure, or like the proxy giving up.
-    pub struct FailureRecord(208) {
+    pub struct FailureRecord(232) {
         /// When, and in which shape.
         pub header: RecordHeader,
         /// Who connected where.

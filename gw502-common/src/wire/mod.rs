@@ -15,7 +15,7 @@ mod counters;
 mod failure;
 
 pub use counters::{LossReason, UpstreamCounts, UpstreamKey};
-pub use failure::{Connection, FailureRecord, RecordHeader, SocketFacts, flag};
+pub use failure::{Connection, FailureRecord, RecordHeader, SocketFacts, flag, last_word};
 
 /// Version of every layout in this module. Bump it with any change of size or meaning.
 pub const WIRE_VERSION: u8 = 1;

@@ -16,7 +16,7 @@
 //! Proto: void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)
 
 use aya_ebpf::bindings::BPF_ANY;
-use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use gw502_common::ending::{judge, matters};
@@ -87,6 +87,8 @@ fn started(sock: Sock) {
         // SAFETY: the helper has no precondition.
         start_ns: unsafe { bpf_ktime_get_boot_ns() },
         leader_start_ns: process.started_ns(),
+        // SAFETY: the helper has no precondition.
+        start_jiffies: unsafe { bpf_jiffies64() },
         cgroup_id: process.cgroup_id(),
         tgid: process.tgid(),
         netns: sock.netns(),

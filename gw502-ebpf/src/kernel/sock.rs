@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT OR Apache-2.0
 //! `struct sock` and `struct tcp_sock` behind a BTF-typed pointer.
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
-use gw502_common::wire::SocketFacts;
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns};
+use gw502_common::tcp::state;
+use gw502_common::wire::{SocketFacts, last_word};
 
 use crate::globals::{
-    OFF_EE_CODE, OFF_EE_ORIGIN, OFF_EE_TYPE, OFF_ICSK_PROBES, OFF_ICSK_RETRANS, OFF_INET_SPORT,
-    OFF_NET_INUM, OFF_SERR_EE, OFF_SK_DADDR, OFF_SK_DADDR6, OFF_SK_DPORT, OFF_SK_ERR,
-    OFF_SK_ERR_SOFT, OFF_SK_ERRQ_LEN, OFF_SK_ERRQ_TAIL, OFF_SK_FAMILY, OFF_SK_NET, OFF_SK_PROTOCOL,
-    OFF_SK_SADDR, OFF_SK_SADDR6, OFF_SK_SHUTDOWN, OFF_SK_STATE, OFF_SKB_CB, OFF_TP_ACKED,
-    OFF_TP_COPIED, OFF_TP_PACKETS, OFF_TP_RCV_NXT, OFF_TP_RECEIVED, OFF_TP_RETRANS, OFF_TP_SEGS_IN,
-    OFF_TP_SEGS_OUT, OFF_TP_SENT, OFF_TP_SND_NXT, OFF_TP_SRTT, OFF_TP_WRITE_SEQ, OFF_TP_WSTAMP,
-    frozen,
+    OFF_EE_CODE, OFF_EE_ORIGIN, OFF_EE_TYPE, OFF_ICSK_LRCV, OFF_ICSK_PROBES, OFF_ICSK_RETRANS,
+    OFF_INET_SPORT, OFF_NET_INUM, OFF_SERR_EE, OFF_SK_DADDR, OFF_SK_DADDR6, OFF_SK_DPORT,
+    OFF_SK_ERR, OFF_SK_ERR_SOFT, OFF_SK_ERRQ_LEN, OFF_SK_ERRQ_TAIL, OFF_SK_FAMILY, OFF_SK_NET,
+    OFF_SK_PROTOCOL, OFF_SK_SADDR, OFF_SK_SADDR6, OFF_SK_SHUTDOWN, OFF_SK_STATE, OFF_SKB_CB,
+    OFF_TP_ACKED, OFF_TP_COPIED, OFF_TP_DELIVERED, OFF_TP_FIRST_TX, OFF_TP_LSNDTIME,
+    OFF_TP_RCV_NXT, OFF_TP_RCV_WUP, OFF_TP_RECEIVED, OFF_TP_RETRANS, OFF_TP_RTT_MIN,
+    OFF_TP_SEGS_IN, OFF_TP_SEGS_OUT, OFF_TP_SENT, OFF_TP_SND_NXT, OFF_TP_SND_UNA, OFF_TP_SRTT,
+    OFF_TP_WRITE_SEQ, OFF_TP_WSTAMP, frozen,
 };
 use crate::kernel::{load, probe};
 
@@ -104,7 +106,9 @@ impl Sock {
             bytes_sent: tcp.bytes_sent(),
             bytes_acked: tcp.load(&OFF_TP_ACKED),
             bytes_received: tcp.load(&OFF_TP_RECEIVED),
-            since_sent_ns: tcp.since_sent_ns(),
+            since_request_ns: tcp.since_request_ns(),
+            // SAFETY: the helper has no precondition.
+            jiffies: unsafe { bpf_jiffies64() },
             unsent_bytes: tcp
                 .load::<u32>(&OFF_TP_WRITE_SEQ)
                 .wrapping_sub(tcp.load::<u32>(&OFF_TP_SND_NXT)),
@@ -115,7 +119,9 @@ impl Sock {
             soft_error: self.load(&OFF_SK_ERR_SOFT),
             segs_in: tcp.load(&OFF_TP_SEGS_IN),
             segs_out: tcp.load(&OFF_TP_SEGS_OUT),
-            packets_out: tcp.load(&OFF_TP_PACKETS),
+            unacked_bytes: tcp.unacked_bytes(),
+            rtt_min_us: tcp.load(&OFF_TP_RTT_MIN),
+            received_jiffies: tcp.load(&OFF_ICSK_LRCV),
             rtt_us: tcp.load::<u32>(&OFF_TP_SRTT) >> 3,
             sport: u16::from_be(tcp.load(&OFF_INET_SPORT)),
             old_state,
@@ -123,11 +129,56 @@ impl Sock {
             shutdown: self.load(&OFF_SK_SHUTDOWN),
             retransmits: tcp.load(&OFF_ICSK_RETRANS),
             probes_out: tcp.load(&OFF_ICSK_PROBES),
+            last_word: self.last_word(tcp, old_state, new_state),
+            untouched: tcp.untouched(),
             saddr: self.saddr(),
             ..SocketFacts::default()
         };
         self.icmp(&mut facts);
         Some(facts)
+    }
+
+    /// Which side's data came last: [`gw502_common::wire::last_word`].
+    ///
+    /// Without any hook on the data path, from what the socket itself remembers:
+    ///
+    /// 1. `rcv_wup` is what had arrived when our last segment left (`tcp_select_window()`). More
+    ///    than that means data that came after it and waits for its acknowledgement.
+    /// 2. Data in flight or not yet sent is ours, and nothing answers what has not arrived.
+    /// 3. `lsndtime` and `lrcvtime` are the jiffies of the last data sent and received.
+    /// 4. Within one jiffy: `first_tx_mstamp` is when the last acknowledged data segment left
+    ///    (`tcp_rate_skb_sent()`, `tcp_rate_skb_delivered()`), `tcp_wstamp_ns` when the last
+    ///    segment of any kind left. After data of theirs an acknowledgement of ours left (1.),
+    ///    so they are equal only if none came. Under pacing `tcp_wstamp_ns` may run ahead
+    ///    (`tcp_update_skb_after_send()`): then unequal says nothing.
+    #[inline(always)]
+    fn last_word(self, tcp: TcpSock, old_state: u8, new_state: u8) -> u8 {
+        let fin = (new_state == state::CLOSE_WAIT || old_state == state::CLOSE_WAIT) as u32;
+        let not_yet_acked = tcp
+            .load::<u32>(&OFF_TP_RCV_NXT)
+            .wrapping_sub(tcp.load::<u32>(&OFF_TP_RCV_WUP));
+        if not_yet_acked > fin {
+            return last_word::THEIRS;
+        }
+        if tcp.load::<u32>(&OFF_TP_WRITE_SEQ) != tcp.load::<u32>(&OFF_TP_SND_UNA) {
+            return last_word::OURS;
+        }
+        let sent_later = tcp
+            .load::<u32>(&OFF_TP_LSNDTIME)
+            .wrapping_sub(tcp.load::<u32>(&OFF_ICSK_LRCV)) as i32;
+        if sent_later != 0 {
+            return if sent_later > 0 {
+                last_word::OURS
+            } else {
+                last_word::THEIRS
+            };
+        }
+        let last_segment_us = tcp.load::<u64>(&OFF_TP_WSTAMP) / 1000;
+        if last_segment_us == tcp.load::<u64>(&OFF_TP_FIRST_TX) {
+            last_word::OURS
+        } else {
+            last_word::UNKNOWN
+        }
     }
 
     /// The ICMP error at the tail of the error queue, if there is one.
@@ -177,13 +228,24 @@ impl TcpSock {
             .wrapping_sub(self.load::<u64>(&OFF_TP_RETRANS))
     }
 
-    /// `tcp_wstamp_ns` is `CLOCK_MONOTONIC` and may lie ahead of now under pacing.
     #[inline(always)]
-    fn since_sent_ns(self) -> u64 {
-        match self.load::<u64>(&OFF_TP_WSTAMP) {
-            0 => 0,
-            // SAFETY: the helper has no precondition.
-            sent => unsafe { bpf_ktime_get_ns() }.saturating_sub(sent),
-        }
+    fn unacked_bytes(self) -> u32 {
+        self.load::<u32>(&OFF_TP_SND_NXT)
+            .wrapping_sub(self.load::<u32>(&OFF_TP_SND_UNA))
+    }
+
+    /// `first_tx_mstamp` is microseconds of `CLOCK_MONOTONIC`.
+    #[inline(always)]
+    fn since_request_ns(self) -> u64 {
+        let sent_ns = self.load::<u64>(&OFF_TP_FIRST_TX).wrapping_mul(1000);
+        // SAFETY: the helper has no precondition.
+        unsafe { bpf_ktime_get_ns() }.saturating_sub(sent_ns)
+    }
+
+    /// Both stamps are set together when the first segment leaves an idle connection; the first
+    /// acknowledgement moves one of them.
+    #[inline(always)]
+    fn untouched(self) -> u8 {
+        (self.load::<u64>(&OFF_TP_DELIVERED) == self.load::<u64>(&OFF_TP_FIRST_TX)) as u8
     }
 }

@@ -27,7 +27,7 @@ pub struct Totals {
 /// What the events told of an upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Seen {
-    causes: BTreeMap<Cause, u64>,
+    kinds: BTreeMap<(Class, Cause), u64>,
     /// `CLOCK_BOOTTIME` of the first failure.
     since_ns: Option<u64>,
 }
@@ -46,7 +46,10 @@ impl Tally {
             netns: failure.netns,
         };
         let seen = self.seen.entry(id).or_default();
-        *seen.causes.entry(failure.cause).or_default() += 1;
+        *seen
+            .kinds
+            .entry((failure.class, failure.cause))
+            .or_default() += 1;
         if failure.is_failure() && seen.since_ns.is_none() {
             seen.since_ns = Some(failure.at_ns);
         }
@@ -84,8 +87,8 @@ impl Tally {
             .iter()
             .filter(|(id, _)| !counted.contains_key(&Some(**id)));
         uncounted.fold(Seen::default(), |mut sum, (_, seen)| {
-            for (cause, count) in &seen.causes {
-                *sum.causes.entry(*cause).or_default() += count;
+            for (kind, count) in &seen.kinds {
+                *sum.kinds.entry(*kind).or_default() += count;
             }
             sum.since_ns = [sum.since_ns, seen.since_ns].into_iter().flatten().min();
             sum
@@ -116,24 +119,25 @@ pub struct UpstreamSummary {
 
 impl UpstreamSummary {
     fn new(id: Option<UpstreamId>, totals: Totals, seen: &Seen) -> Self {
-        let (aborted, causes): (BTreeMap<Cause, u64>, BTreeMap<Cause, u64>) = seen
-            .causes
-            .iter()
-            .partition(|(cause, _)| cause.class() == Class::Aborted);
-        let mut classes = BTreeMap::new();
-        for (cause, count) in &causes {
-            *classes.entry(cause.class()).or_default() += count;
-        }
-        Self {
+        let mut row = Self {
             id,
             attempts: totals.attempts,
             established: totals.established,
-            classes,
-            causes,
-            aborted: aborted.values().sum(),
-            lost: totals.ended.saturating_sub(seen.causes.values().sum()),
+            classes: BTreeMap::new(),
+            causes: BTreeMap::new(),
+            aborted: 0,
+            lost: totals.ended.saturating_sub(seen.kinds.values().sum()),
             since_ns: seen.since_ns,
+        };
+        for ((class, cause), count) in &seen.kinds {
+            if *class == Class::Aborted {
+                row.aborted += count;
+            } else {
+                *row.classes.entry(*class).or_default() += count;
+                *row.causes.entry(*cause).or_default() += count;
+            }
         }
+        row
     }
 
     /// Failures, those whose record was lost included.

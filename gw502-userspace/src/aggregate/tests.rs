@@ -23,7 +23,11 @@ fn failure(port: u16, cause: Cause, at_ns: u64) -> Failure {
         },
         0,
     );
-    Failure { cause, ..failure }
+    Failure {
+        class: cause.class(),
+        cause,
+        ..failure
+    }
 }
 
 fn id(port: u16) -> UpstreamId {

@@ -3,7 +3,6 @@
 use gw502_common::wire::RecordHeader;
 
 use super::*;
-use crate::event::Class;
 
 const SECOND: u64 = 1_000_000_000;
 const AT: u64 = 100 * SECOND;
@@ -32,7 +31,7 @@ fn connect(ending: Ending, age_ns: u64) -> Decoded {
 fn request(ending: Ending, waited_ns: u64) -> Decoded {
     let mut decoded = connect(ending, waited_ns + SECOND / 10);
     decoded.record.connection.established_ns = AT - waited_ns - 1000;
-    decoded.record.socket.since_sent_ns = waited_ns;
+    decoded.record.socket.since_request_ns = waited_ns;
     decoded.record.socket.bytes_sent = 60;
     decoded
 }
@@ -45,7 +44,7 @@ fn cause(decoded: &Decoded) -> Cause {
 fn a_refused_connect_says_who_where_and_how_long() {
     let failure = classify(&connect(Ending::Refused, 212_000), 3);
     assert_eq!(failure.cause, Cause::Refused);
-    assert_eq!(failure.class(), Class::Refused);
+    assert_eq!(failure.class, Class::Refused);
     assert_eq!(failure.upstream.to_string(), "10.0.0.7:8080");
     assert_eq!(
         (failure.proxy.pid, failure.proxy.comm.as_str()),
@@ -237,10 +236,8 @@ fn trap_a_quick_end_of_the_wait_is_cancelled() {
 #[test]
 fn trap_a_dead_path_is_not_a_slow_application() {
     let mut decoded = request(Ending::Abandoned, 2 * SECOND);
-    decoded.record.socket.packets_out = 1;
+    decoded.record.socket.unacked_bytes = 60;
     decoded.record.connection.data_retransmits = 3;
-    // The last retransmission left a moment ago; the wait is counted from the handshake.
-    decoded.record.socket.since_sent_ns = SECOND / 10;
     let failure = classify(&decoded, 0);
     assert_eq!(failure.cause, Cause::PeerVanished);
     assert!(failure.elapsed_us >= 2_000_000);
@@ -250,7 +247,7 @@ fn trap_a_dead_path_is_not_a_slow_application() {
 fn a_kernel_that_gave_up_is_a_vanished_peer_and_502_in_nginx() {
     let mut decoded = request(Ending::Vanished, 20 * SECOND);
     decoded.record.socket.error = errno::ETIMEDOUT;
-    decoded.record.socket.packets_out = 1;
+    decoded.record.socket.unacked_bytes = 60;
     decoded.record.connection.data_retransmits = 5;
     let failure = classify(&decoded, 0);
     assert_eq!(failure.cause, Cause::PeerVanished);
@@ -270,4 +267,102 @@ fn a_mapped_upstream_is_shown_as_ipv4_and_a_real_ipv6_one_as_itself() {
 fn a_name_of_any_bytes_is_a_name() {
     assert_eq!(comm(*b"ng\xffnx\0garbage\0\0\0"), "ng\u{fffd}nx");
     assert_eq!(comm(*b"sixteen-bytes-xx"), "sixteen-bytes-xx");
+}
+
+/// A record of a reused connection, quiet for five seconds before its last request.
+fn reused(ending: Ending) -> Decoded {
+    let mut decoded = request(ending, SECOND / 1000);
+    let record = &mut decoded.record;
+    record.connection.start_ns = AT - 10 * SECOND;
+    record.connection.start_jiffies = 4_294_667_296;
+    record.socket.jiffies = record.connection.start_jiffies + 2500;
+    record.socket.received_jiffies = established::low_half(record.socket.jiffies) - 1250;
+    record.socket.bytes_received = 5000;
+    decoded
+}
+
+#[test]
+fn a_reset_that_meets_a_new_request_on_a_reused_connection_is_a_keepalive_race() {
+    let mut decoded = reused(Ending::Reset);
+    decoded.record.socket.old_state = state::CLOSE_WAIT;
+    decoded.record.socket.unacked_bytes = 60;
+    decoded.record.socket.untouched = 1;
+    let failure = classify(&decoded, 0);
+    assert_eq!(
+        (failure.class, failure.cause),
+        (Class::Reset, Cause::KeepaliveRace)
+    );
+    let idle = failure.evidence.iter().find_map(|evidence| match evidence {
+        Evidence::IdleBefore { idle_us } => Some(*idle_us),
+        _ => None,
+    });
+    assert_eq!(idle, Some(4_999_000));
+}
+
+#[test]
+fn a_fin_that_crosses_a_new_request_is_a_keepalive_race_of_class_closed() {
+    let mut decoded = reused(Ending::Closed);
+    decoded.record.socket.new_state = state::CLOSE_WAIT;
+    decoded.record.socket.unacked_bytes = 60;
+    decoded.record.socket.untouched = 1;
+    let failure = classify(&decoded, 0);
+    assert_eq!(
+        (failure.class, failure.cause),
+        (Class::Closed, Cause::KeepaliveRace)
+    );
+}
+
+#[test]
+fn a_rst_is_a_race_only_if_it_came_sooner_than_the_request_could_cause_it() {
+    let mut decoded = reused(Ending::Reset);
+    decoded.record.socket.unacked_bytes = 60;
+    decoded.record.socket.untouched = 1;
+    decoded.record.socket.since_request_ns = 30_000_000;
+    decoded.record.socket.rtt_min_us = 40_000;
+    assert_eq!(cause(&decoded), Cause::KeepaliveRace);
+    decoded.record.socket.rtt_min_us = 20_000;
+    assert_eq!(cause(&decoded), Cause::ResetBeforeResponse);
+    decoded.record.socket.rtt_min_us = u32::MAX;
+    assert_eq!(cause(&decoded), Cause::ResetBeforeResponse);
+}
+
+#[test]
+fn a_request_that_was_acknowledged_is_no_race() {
+    assert_eq!(cause(&reused(Ending::Reset)), Cause::ResetBeforeResponse);
+    assert_eq!(cause(&reused(Ending::Closed)), Cause::ClosedBeforeResponse);
+}
+
+#[test]
+fn a_spare_connection_whose_fin_was_here_first_is_a_race_too() {
+    let mut decoded = request(Ending::Reset, 1000);
+    decoded.record.socket.old_state = state::CLOSE_WAIT;
+    decoded.record.socket.bytes_received = 1;
+    decoded.record.socket.unacked_bytes = 60;
+    decoded.record.socket.untouched = 1;
+    assert_eq!(cause(&decoded), Cause::KeepaliveRace);
+}
+
+#[test]
+fn a_reset_between_the_parts_of_a_request_is_mid_request() {
+    let mut decoded = request(Ending::Reset, 1000);
+    decoded.record.socket.unacked_bytes = 30_000;
+    assert_eq!(cause(&decoded), Cause::ResetMidRequest);
+    decoded.record.socket.unacked_bytes = 0;
+    decoded.record.socket.unsent_bytes = 1;
+    assert_eq!(cause(&decoded), Cause::ResetMidRequest);
+}
+
+#[test]
+fn a_request_in_one_piece_that_met_a_reset_is_plain() {
+    let mut decoded = request(Ending::Reset, 1000);
+    decoded.record.socket.unacked_bytes = 60;
+    decoded.record.socket.untouched = 1;
+    assert_eq!(cause(&decoded), Cause::ResetBeforeResponse);
+}
+
+#[test]
+fn an_upstream_that_stops_reading_is_a_stall() {
+    let mut decoded = request(Ending::Abandoned, 2 * SECOND);
+    decoded.record.socket.unsent_bytes = 100_000;
+    assert_eq!(cause(&decoded), Cause::SendStalled);
 }

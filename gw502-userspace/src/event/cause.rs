@@ -82,16 +82,22 @@ codes! {
         SynUnanswered = "syn-unanswered",
         /// Request sent, no byte of answer, and the proxy closed after waiting.
         ResponseTimeout = "response-timeout",
+        /// The upstream stopped reading the request (zero window) until the proxy gave up.
+        SendStalled = "send-stalled",
         /// Our data stayed unacknowledged, or keep-alive probes unanswered, until somebody gave up.
         PeerVanished = "peer-vanished",
         /// RST while a request was outstanding, no byte of its answer received.
         ResetBeforeResponse = "reset-before-response",
         /// RST soon after the handshake, before any request byte.
         ResetAfterAccept = "reset-after-accept",
+        /// RST while part of the request was acknowledged and part was not: the body was refused.
+        ResetMidRequest = "reset-mid-request",
         /// FIN while a request was outstanding and no byte of answer came.
         ClosedBeforeResponse = "closed-before-response",
         /// FIN soon after the handshake, nothing exchanged.
         ClosedAfterAccept = "closed-after-accept",
+        /// A reused connection: the upstream's FIN or RST met a new request.
+        KeepaliveRace = "keepalive-race",
         /// ENETUNREACH: a router, or this host, has no route.
         NoRoute = "no-route",
         /// ICMP host unreachable.
@@ -112,12 +118,19 @@ codes! {
 }
 
 impl Cause {
-    /// The class a cause belongs to.
+    /// The class a cause belongs to. [`Self::KeepaliveRace`] is the one that belongs to two: a FIN
+    /// makes it [`Class::Closed`], which only the event knows.
     pub const fn class(self) -> Class {
         match self {
             Self::Refused | Self::IcmpRejected => Class::Refused,
-            Self::SynUnanswered | Self::ResponseTimeout | Self::PeerVanished => Class::Timeout,
-            Self::ResetBeforeResponse | Self::ResetAfterAccept => Class::Reset,
+            Self::SynUnanswered
+            | Self::ResponseTimeout
+            | Self::SendStalled
+            | Self::PeerVanished => Class::Timeout,
+            Self::ResetBeforeResponse
+            | Self::ResetAfterAccept
+            | Self::ResetMidRequest
+            | Self::KeepaliveRace => Class::Reset,
             Self::ClosedBeforeResponse | Self::ClosedAfterAccept => Class::Closed,
             Self::NoRoute
             | Self::HostUnreachable

@@ -64,6 +64,16 @@ pub enum Evidence {
         /// Whether the upstream's kernel acknowledged all of them.
         acknowledged: bool,
     },
+    /// How long a reused connection was quiet before this request.
+    IdleBefore {
+        /// Microseconds between the last byte received and the request, as exact as a jiffy.
+        idle_us: u64,
+    },
+    /// Request bytes that the upstream's window did not let out.
+    Unsent {
+        /// Payload bytes.
+        bytes: u32,
+    },
     /// Data was sent again and again.
     Retransmitted {
         /// How often.
@@ -125,6 +135,15 @@ impl fmt::Display for Evidence {
                     "request sent ({bytes} B), not acknowledged, no byte of answer"
                 )
             }
+            Self::IdleBefore { idle_us } => {
+                write!(
+                    f,
+                    "idle {}.{:02} s before",
+                    idle_us / 1_000_000,
+                    idle_us % 1_000_000 / 10_000
+                )
+            }
+            Self::Unsent { bytes } => write!(f, "{bytes} B more waited for the upstream to read"),
             Self::Retransmitted { times } => write!(f, "retransmitted {times} times"),
             Self::ProbesUnanswered { probes } => write!(f, "{probes} probes unanswered"),
             Self::NothingSent => f.write_str("nothing was sent yet"),

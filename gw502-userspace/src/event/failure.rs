@@ -82,6 +82,8 @@ pub struct Failure {
     pub at_ns: u64,
     /// CPU that saw it.
     pub cpu: u32,
+    /// What happened, as TCP tells it.
+    pub class: Class,
     /// Why.
     pub cause: Cause,
     /// The errno the kernel gave for it, where it gave one.
@@ -117,19 +119,14 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The class of its cause.
-    pub const fn class(&self) -> Class {
-        self.cause.class()
-    }
-
     /// Whether a proxy failed here. What it cancelled itself is none.
     pub fn is_failure(&self) -> bool {
-        self.class() != Class::Aborted
+        self.class != Class::Aborted
     }
 
     /// The status that the proxy's family answers when it has no other upstream to try.
     pub fn expected_status(&self) -> Option<u16> {
-        expected_status(&self.proxy.comm, self.phase, self.class(), self.errno)
+        expected_status(&self.proxy.comm, self.phase, self.class, self.errno)
     }
 }
 

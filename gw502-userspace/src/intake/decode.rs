@@ -108,15 +108,15 @@ mod tests {
         assert_eq!(
             decode(&bytes),
             Err(DecodeError::Length {
-                got: 209,
-                expected: 208
+                got: 233,
+                expected: 232
             })
         );
         assert_eq!(
             decode(&[]),
             Err(DecodeError::Length {
                 got: 0,
-                expected: 208
+                expected: 232
             })
         );
     }
@@ -153,7 +153,7 @@ mod tests {
             decode(record.as_bytes()),
             Err(DecodeError::Claim {
                 claimed: 3,
-                got: 208
+                got: 232
             })
         );
     }

@@ -106,11 +106,12 @@ fn offset(btf: &Btf, field: &KernelField) -> Result<u64, LayoutError> {
 
     let mut bits = 0;
     for part in parts {
+        let (name, element) = index(part);
         let (member, before) =
-            find(btf, &here, part)
+            find(btf, &here, name)
                 .map_err(damaged)?
                 .ok_or_else(|| LayoutError::NoMember {
-                    member: part.to_owned(),
+                    member: name.to_owned(),
                     path: field.path,
                 })?;
         if member.bitfield_size().is_some_and(|bits| bits > 0) {
@@ -123,6 +124,12 @@ fn offset(btf: &Btf, field: &KernelField) -> Result<u64, LayoutError> {
         }
         bits += before + u64::from(member.bit_offset());
         here = plain(btf, btf.resolve_chained_type(&member).map_err(damaged)?).map_err(damaged)?;
+        if let (Some(element), Type::Array(array)) = (element, &here) {
+            let of = btf.resolve_chained_type(array).map_err(damaged)?;
+            let of = plain(btf, of).map_err(damaged)?;
+            bits += element * 8 * size_of(btf, &of).map_err(damaged)?.unwrap_or(0);
+            here = of;
+        }
     }
     let size = size_of(btf, &here).map_err(damaged)?;
     if size == Some(field.size) {
@@ -137,6 +144,14 @@ fn offset(btf: &Btf, field: &KernelField) -> Result<u64, LayoutError> {
         got,
         expected: field.size,
     })
+}
+
+/// `name[3]` as the name and the index.
+fn index(part: &str) -> (&str, Option<u64>) {
+    match part.strip_suffix(']').and_then(|part| part.split_once('[')) {
+        Some((name, index)) => (name, index.parse().ok()),
+        None => (part, None),
+    }
 }
 
 /// The member called `name`, also inside anonymous structs and unions, and the bits before the

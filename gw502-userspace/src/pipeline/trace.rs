@@ -225,7 +225,7 @@ impl Trace {
         let args = &self.args;
         let upstream =
             args.upstream.is_empty() || args.upstream.iter().any(|u| u.matches(&failure.upstream));
-        let class = args.class.is_empty() || args.class.contains(&failure.class());
+        let class = args.class.is_empty() || args.class.contains(&failure.class);
         let cause = args.cause.is_empty() || args.cause.contains(&failure.cause);
         upstream && class && cause && (args.include_aborted || failure.is_failure())
     }

@@ -75,7 +75,7 @@ pub fn failure(failure: &Failure, origin: &Origin) -> Bytes {
         time: format!("{time:.9}"),
         host: &origin.host,
         id: EventId::new(unix_ns, failure.cpu, origin.id).to_string(),
-        class: failure.class().code(),
+        class: failure.class.code(),
         cause: failure.cause.code(),
         errno: failure.errno,
         phase: failure.phase.code(),

@@ -60,7 +60,7 @@ pub fn failure(failure: &Failure, origin: &Origin, style: &Style) -> String {
     let mut line = format!(
         "{:time$}  {}  {:cause$}  {:proxy_width$}  {upstream:upstream_width$}  {:>after$}  ",
         clock_time(failure.at_ns, origin, style),
-        class(failure.class(), style),
+        class(failure.class, style),
         failure.cause,
         cut_middle(&printable(&proxy), column::PROXY),
         duration(failure.elapsed_us),

@@ -1,0 +1,189 @@
+//! Connections that ended with a request outstanding, or right after the handshake.
+
+use gw502_common::tcp::state;
+use gw502_common::wire::{Connection, SocketFacts};
+
+use super::{PATIENCE_NS, Verdict, elapsed_ns, error, payload_received};
+use crate::event::{Cause, Evidence, Party, Phase, tcp_state_name};
+
+/// RST from the upstream before any byte of an answer.
+pub(super) fn reset(connection: &Connection, socket: &SocketFacts, at_ns: u64) -> Verdict {
+    let seen = Evidence::RstReceived {
+        state: tcp_state_name(connection.rst_state),
+    };
+    let cause = if wrote_nothing(socket) {
+        Cause::ResetAfterAccept
+    } else if raced(socket) {
+        Cause::KeepaliveRace
+    } else if socket.unsent_bytes > 0 || (socket.unacked_bytes > 0 && socket.untouched == 0) {
+        Cause::ResetMidRequest
+    } else {
+        Cause::ResetBeforeResponse
+    };
+    broken_off(cause, seen, connection, socket, at_ns)
+}
+
+/// FIN from the upstream before any byte of an answer.
+pub(super) fn closed(connection: &Connection, socket: &SocketFacts, at_ns: u64) -> Verdict {
+    let cause = if wrote_nothing(socket) {
+        Cause::ClosedAfterAccept
+    } else if raced(socket) {
+        Cause::KeepaliveRace
+    } else {
+        Cause::ClosedBeforeResponse
+    };
+    broken_off(cause, Evidence::FinReceived, connection, socket, at_ns)
+}
+
+/// The upstream ended a connection before it knew of the request on it: the connection had carried
+/// something before, or was spare, and
+///
+/// - the FIN that ended it acknowledges nothing of the request, or
+/// - the FIN was here before the request left (what came then was a RST: EPIPE), or
+/// - the RST came sooner than the request could have got there and back.
+///
+/// A RST that comes later may as well be an answer to the request, and the plain cause stands: it
+/// carries an acknowledgement, but the kernel does not look at it.
+const fn raced(socket: &SocketFacts) -> bool {
+    let nothing_acknowledged = socket.unacked_bytes > 0 && socket.untouched != 0;
+    if !nothing_acknowledged {
+        return false;
+    }
+    if socket.old_state == state::CLOSE_WAIT {
+        return true;
+    }
+    let too_soon =
+        socket.rtt_min_us != u32::MAX && socket.since_request_ns < socket.rtt_min_us as u64 * 1000;
+    payload_received(socket) > 0 && (socket.new_state == state::CLOSE_WAIT || too_soon)
+}
+
+fn broken_off(
+    cause: Cause,
+    seen: Evidence,
+    connection: &Connection,
+    socket: &SocketFacts,
+    at_ns: u64,
+) -> Verdict {
+    let errno = error(socket);
+    if wrote_nothing(socket) {
+        let evidence = vec![seen, Evidence::NothingSent];
+        return Verdict {
+            cause,
+            phase: Phase::Idle,
+            errno,
+            evidence,
+        };
+    }
+    let mut evidence = vec![seen, request(socket)];
+    evidence.extend(retransmitted(connection));
+    if payload_received(socket) > 0 {
+        let idle = idle_before_ns(connection, socket, at_ns);
+        evidence.extend(idle.map(|ns| Evidence::IdleBefore { idle_us: ns / 1000 }));
+    }
+    Verdict {
+        cause,
+        phase: Phase::Request,
+        errno,
+        evidence,
+    }
+}
+
+/// The proxy closed while its request had no byte of answer.
+///
+/// To TCP a time-out of the proxy and a client that left look alike; what is too quick for a
+/// time-out is called cancelled.
+pub(super) fn abandoned(connection: &Connection, socket: &SocketFacts, at_ns: u64) -> Verdict {
+    let phase = Phase::Request;
+    let waited = elapsed_ns(phase, connection, socket, at_ns);
+    let cause = if waited < PATIENCE_NS {
+        Cause::Cancelled
+    } else if socket.unacked_bytes > 0 && connection.data_retransmits > 0 {
+        Cause::PeerVanished
+    } else if socket.unsent_bytes > 0 {
+        Cause::SendStalled
+    } else {
+        Cause::ResponseTimeout
+    };
+    let mut evidence = vec![request(socket)];
+    evidence.extend(retransmitted(connection));
+    if cause == Cause::SendStalled {
+        evidence.push(Evidence::Unsent {
+            bytes: socket.unsent_bytes,
+        });
+    }
+    evidence.push(Evidence::GaveUp { by: Party::Proxy });
+    Verdict {
+        cause,
+        phase,
+        errno: error(socket),
+        evidence,
+    }
+}
+
+/// The kernel gave up on an established connection.
+pub(super) fn vanished(connection: &Connection, socket: &SocketFacts) -> Verdict {
+    let outstanding = payload_received(socket) == 0 || socket.unacked_bytes > 0;
+    let mut evidence = Vec::new();
+    if socket.probes_out > 0 && socket.unacked_bytes == 0 {
+        evidence.push(Evidence::ProbesUnanswered {
+            probes: socket.probes_out,
+        });
+    }
+    if payload_received(socket) == 0 {
+        evidence.push(request(socket));
+    }
+    evidence.extend(retransmitted(connection));
+    evidence.extend(error(socket).map(|errno| Evidence::ConnectionError { errno }));
+    evidence.push(Evidence::GaveUp { by: Party::Kernel });
+    Verdict {
+        cause: Cause::PeerVanished,
+        phase: if outstanding {
+            Phase::Request
+        } else {
+            Phase::Idle
+        },
+        errno: error(socket),
+        evidence,
+    }
+}
+
+/// How long nothing had arrived when the request left. The kernel keeps that moment in jiffies;
+/// how long one is follows from the connection's own age, measured in both.
+fn idle_before_ns(connection: &Connection, socket: &SocketFacts, at_ns: u64) -> Option<u64> {
+    /// `CONFIG_HZ`, `kernel/Kconfig.hz`.
+    const RATES: [u64; 4] = [100, 250, 300, 1000];
+    let ticks = socket.jiffies.checked_sub(connection.start_jiffies)?;
+    let age_ns = at_ns.saturating_sub(connection.start_ns);
+    if ticks < 25 {
+        return None;
+    }
+    let measured = ticks.saturating_mul(1_000_000_000) / age_ns.max(1);
+    let rate = RATES
+        .into_iter()
+        .min_by_key(|rate| rate.abs_diff(measured))?;
+    let quiet_ticks = low_half(socket.jiffies).wrapping_sub(socket.received_jiffies);
+    let quiet_ns = u64::from(quiet_ticks) * (1_000_000_000 / rate);
+    Some(quiet_ns.saturating_sub(socket.since_request_ns))
+}
+
+/// The low 32 bits.
+pub(super) const fn low_half(value: u64) -> u32 {
+    let [a, b, c, d, ..] = value.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+const fn request(socket: &SocketFacts) -> Evidence {
+    Evidence::RequestSent {
+        bytes: socket.bytes_sent,
+        acknowledged: socket.unacked_bytes == 0,
+    }
+}
+
+fn retransmitted(connection: &Connection) -> Option<Evidence> {
+    let times = connection.data_retransmits;
+    (times > 0).then_some(Evidence::Retransmitted { times })
+}
+
+const fn wrote_nothing(socket: &SocketFacts) -> bool {
+    socket.bytes_sent == 0 && socket.unsent_bytes == 0
+}
