@@ -53,6 +53,12 @@ pub const HOOKS: &[Hook] = &[
         target: "tcp_retransmit_skb",
     },
     Hook {
+        program: "client_dismissed_tpbtf",
+        capability: "clients",
+        backend: Backend::Tracepoint,
+        target: "tcp_destroy_sock",
+    },
+    Hook {
         program: "connection_tpbtf",
         capability: "connection state",
         backend: Backend::Tracepoint,

@@ -16,6 +16,8 @@ pub mod state {
     pub const CLOSE_WAIT: u8 = 8;
     /// We answered the peer's FIN with ours.
     pub const LAST_ACK: u8 = 9;
+    /// Waiting for connections.
+    pub const LISTEN: u8 = 10;
     /// Both sides sent FIN at once.
     pub const CLOSING: u8 = 11;
 }

@@ -19,6 +19,22 @@ static NOTHING_YET: UpstreamCounts = UpstreamCounts {
     endings: [0; ENDINGS],
 };
 
+/// What a body could not keep. Bodies that are functions of their own return it and their callers
+/// count it with [`settle`].
+///
+/// That is also what lets them load: a function without a result, or with one that nobody looks
+/// at, leaves in the result's register what happened to be there; if that is a stack address, the
+/// verifier refuses the program.
+pub(crate) type Lost = Option<LossReason>;
+
+/// Counts what was lost, if anything was.
+#[inline(always)]
+pub(crate) fn settle(lost: Lost) {
+    if let Some(reason) = lost {
+        loss(reason);
+    }
+}
+
 /// What is being counted of an upstream.
 #[derive(Clone, Copy)]
 pub(crate) enum Tally {
@@ -32,7 +48,7 @@ pub(crate) enum Tally {
 ///
 /// A function of its own, with a stack of its own: inlined three times its keys would not fit.
 #[inline(never)]
-pub(crate) fn upstream(connection: &Connection, tally: Tally) {
+pub(crate) fn upstream(connection: &Connection, tally: Tally) -> Lost {
     let key = UpstreamKey {
         address: connection.daddr,
         netns: connection.netns,
@@ -45,14 +61,15 @@ pub(crate) fn upstream(connection: &Connection, tally: Tally) {
             Ok(()) | Err(_) => UPSTREAMS.get_ptr_mut(&key),
         }
     });
-    let slot = slot.or_else(|| {
-        loss(LossReason::UpstreamsFull);
-        UPSTREAMS.get_ptr_mut(&UpstreamKey::default())
-    });
-    let Some(counts) = slot else {
-        // The user side puts the slot of all others there before it attaches anything.
-        return;
+    let (slot, lost) = match slot {
+        Some(counts) => (Some(counts), None),
+        None => (
+            UPSTREAMS.get_ptr_mut(&UpstreamKey::default()),
+            Some(LossReason::UpstreamsFull),
+        ),
     };
+    // The user side puts the slot of all others there before it attaches anything.
+    let counts = slot?;
     // SAFETY: `counts` is a live map value, which is never deleted while programs run.
     let field = unsafe {
         match tally {
@@ -62,6 +79,7 @@ pub(crate) fn upstream(connection: &Connection, tally: Tally) {
         }
     };
     add_one(field);
+    lost
 }
 
 /// The counter of `ending`, without indexing: a match on nine values keeps the offset a constant.
@@ -98,13 +116,19 @@ pub(crate) fn lost_records() -> u64 {
     LOST_TOTAL.get(0).copied().unwrap_or(0)
 }
 
-/// Adds one, atomically, without asking for the old value: the form that Linux 5.10 has too.
+/// Adds one, atomically.
+#[inline(always)]
+fn add_one(slot: *mut u64) {
+    add(slot, 1);
+}
+
+/// Adds, atomically and modulo 2^64, without asking for the old value: the form that Linux 5.10 has too.
 ///
 /// In assembly because rustc offers no atomic add for a target without compare-and-swap.
 #[inline(always)]
-fn add_one(slot: *mut u64) {
+pub(crate) fn add(slot: *mut u64, much: u64) {
     // SAFETY: the caller got `slot` from a map look-up: valid, aligned to 8, alive.
     unsafe {
-        asm!("lock *(u64 *)({slot} + 0) += {one}", slot = in(reg) slot, one = in(reg) 1_u64);
+        asm!("lock *(u64 *)({slot} + 0) += {much}", slot = in(reg) slot, much = in(reg) much);
     }
 }

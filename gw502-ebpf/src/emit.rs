@@ -13,7 +13,7 @@ use crate::maps::FAILURES;
 /// The count comes first, so that "failed" is exact whatever becomes of the record.
 #[inline(always)]
 pub(crate) fn failure(ending: Ending, connection: &Connection, socket: &SocketFacts, at_ns: u64) {
-    count::upstream(connection, Tally::Ending(ending));
+    count::settle(count::upstream(connection, Tally::Ending(ending)));
     let Some(mut slot) = FAILURES.reserve::<FailureRecord>(0) else {
         count::lost_record();
         return;

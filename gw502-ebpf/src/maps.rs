@@ -3,7 +3,9 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf};
-use gw502_common::wire::{Connection, LossReason, UpstreamCounts, UpstreamKey};
+use gw502_common::wire::{
+    Clients, Connection, ListenKey, LossReason, ProxyKey, UpstreamCounts, UpstreamKey,
+};
 
 /// Failure records on their way to user space. 256 KiB hold over a thousand: some seconds of a
 /// storm even if the reader is scheduled late.
@@ -40,3 +42,16 @@ pub(crate) static LOSSES: PerCpuArray<u64> =
 /// how many are missing before it. One slot.
 #[map]
 pub(crate) static LOST_TOTAL: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Ports that watched proxies listen on, and whose they are.
+#[map]
+pub(crate) static LISTENING: HashMap<ListenKey, ProxyKey> = HashMap::with_max_entries(4096, 0);
+
+/// Proxies whose ports are known.
+#[map]
+pub(crate) static CLIENTS: HashMap<ProxyKey, Clients> = HashMap::with_max_entries(1024, 0);
+
+/// Sockets of clients that left, by address, until the proxy closes them. Only the few that are
+/// being dealt with at one moment, and clients that only closed their sending side.
+#[map]
+pub(crate) static LEAVING: HashMap<u64, ProxyKey> = HashMap::with_max_entries(16_384, 0);

@@ -78,12 +78,12 @@ impl TryFrom<u8> for Ending {
 /// Whether a state change needs a look at all: the cheap test that runs for every TCP state change
 /// of the host, before any map is touched.
 ///
-/// Connections that came in (SYN_RECV, NEW_SYN_RECV), listeners and the steps of a close that
+/// The start of connections that came in (SYN_RECV, NEW_SYN_RECV), the end of listeners and the steps of a close that
 /// tell nothing new (FIN_WAIT1 -> FIN_WAIT2, …) are not looked at.
 #[inline(always)]
 pub const fn matters(old: u8, new: u8) -> bool {
     match new {
-        state::SYN_SENT => old == state::CLOSE,
+        state::SYN_SENT | state::LISTEN => old == state::CLOSE,
         state::ESTABLISHED => old == state::SYN_SENT,
         state::FIN_WAIT1 | state::CLOSE_WAIT => old == state::ESTABLISHED,
         state::LAST_ACK => old == state::CLOSE_WAIT,

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::tcp::state::{
-    CLOSE, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, LAST_ACK, SYN_SENT,
+    CLOSE, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, LAST_ACK, LISTEN, SYN_SENT,
 };
 
 const NOW: u64 = 100_000_000_000;
@@ -379,6 +379,7 @@ fn a_failure_is_reported_once() {
 fn only_telling_state_changes_are_looked_at() {
     let telling = [
         (CLOSE, SYN_SENT),
+        (CLOSE, LISTEN),
         (SYN_SENT, ESTABLISHED),
         (SYN_SENT, CLOSE),
         (ESTABLISHED, FIN_WAIT1),

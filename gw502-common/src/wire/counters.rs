@@ -47,16 +47,20 @@ pub enum LossReason {
     ReadFault = 3,
     /// The kernel had no `tcp_sock` behind a TCP socket: the state change was not judged.
     NotTcpSock = 4,
+    /// No room to remember one more client that left, or one more port of a proxy: a wait that
+    /// the proxy gave up for it may be taken for a time-out.
+    ClientsFull = 5,
 }
 
 impl LossReason {
     /// Every reason, in the order of the map.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::RingFull,
         Self::ConnectionsFull,
         Self::UpstreamsFull,
         Self::ReadFault,
         Self::NotTcpSock,
+        Self::ClientsFull,
     ];
 
     /// The name in metrics, JSON and summaries.
@@ -67,6 +71,7 @@ impl LossReason {
             Self::UpstreamsFull => "upstreams_full",
             Self::ReadFault => "read_fault",
             Self::NotTcpSock => "not_tcp_sock",
+            Self::ClientsFull => "clients_full",
         }
     }
 }

@@ -16,6 +16,16 @@ pub mod flag {
     pub const REPORTED: u8 = 1 << 4;
 }
 
+/// Values of [`SocketFacts::clients`].
+pub mod clients {
+    /// Where this proxy listens is not known, so nothing is known of its clients.
+    pub const UNKNOWN: u8 = 0;
+    /// Every client of the proxy that had left was dealt with before.
+    pub const STAYED: u8 = 1;
+    /// A client had left, and the proxy was just dealing with that.
+    pub const GONE: u8 = 2;
+}
+
 /// Values of [`SocketFacts::last_word`].
 pub mod last_word {
     /// Data arrived after the last data we sent: nothing is outstanding.
@@ -151,8 +161,10 @@ wire_struct! {
         /// 1 when nothing of what is in flight has been acknowledged since the connection was last
         /// all acknowledged (`delivered_mstamp == first_tx_mstamp`).
         pub untouched: u8,
+        /// When the proxy gave up: whether a client of it had just left, see [`super::clients`].
+        pub clients: u8,
         /// Zero.
-        pub pad: [u8; 4],
+        pub pad: [u8; 3],
         /// Local address; IPv4 as `::ffff:a.b.c.d`.
         pub saddr: [u8; 16],
     }

@@ -12,10 +12,12 @@
 //! 6. Ports are in host order unless the name ends in `_be`.
 
 mod counters;
+mod downstream;
 mod failure;
 
 pub use counters::{LossReason, UpstreamCounts, UpstreamKey};
-pub use failure::{Connection, FailureRecord, RecordHeader, SocketFacts, flag, last_word};
+pub use downstream::{Clients, ListenKey, ProxyKey};
+pub use failure::{Connection, FailureRecord, RecordHeader, SocketFacts, clients, flag, last_word};
 
 /// Version of every layout in this module. Bump it with any change of size or meaning.
 pub const WIRE_VERSION: u8 = 1;

@@ -16,16 +16,18 @@
 //! Proto: void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)
 
 use aya_ebpf::bindings::BPF_ANY;
-use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_boot_ns};
+use aya_ebpf::helpers::bpf_jiffies64;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use gw502_common::ending::{judge, matters};
+use gw502_common::ending::{Ending, judge, matters};
 use gw502_common::tcp::{SHUTDOWN_BOTH, state};
 use gw502_common::wire::{Connection, LossReason, SocketFacts, flag};
 
-use crate::count::{self, Tally};
+use crate::capability::clients;
+use crate::count::{self, Lost, Tally};
 use crate::emit;
 use crate::globals::{CFG_ALL_PROCESSES, frozen};
+use crate::kernel::boot_ns;
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Process;
 use crate::maps::{CONNECTIONS, PIDS, PROXIES};
@@ -39,53 +41,58 @@ fn connection_tpbtf(ctx: BtfTracePointContext) -> i32 {
         aya_log_ebpf::debug!(&ctx, "state {} -> {}", old, new);
         // SAFETY: argument 0 is `struct sock *`, never NULL, and a full socket in these states.
         let sock = unsafe { Sock::new(ctx.arg(0)) };
-        changed(sock, old, new);
+        count::settle(changed(sock, old, new));
     }
     0
 }
 
 #[inline(always)]
-fn changed(sock: Sock, old: u8, new: u8) {
-    if new == state::SYN_SENT {
-        return started(sock);
+fn changed(sock: Sock, old: u8, new: u8) -> Lost {
+    match new {
+        state::SYN_SENT => return started(sock),
+        state::LISTEN => return listening(sock),
+        _ => {}
     }
     let Some(connection) = CONNECTIONS.get_ptr_mut(sock.key()) else {
-        return;
+        return match (old, new) {
+            (state::ESTABLISHED, state::CLOSE_WAIT | state::CLOSE) => clients::left(sock, old, new),
+            (state::CLOSE_WAIT, _) => clients::dismissed(sock),
+            _ => None,
+        };
     };
     // SAFETY: a live value of a preallocated map; only events of this one socket touch it, and
     // those come one after another under the socket's lock.
     let connection = unsafe { &mut *connection };
-    // SAFETY: the helper has no precondition.
-    let now_ns = unsafe { bpf_ktime_get_boot_ns() };
+    let now_ns = boot_ns();
 
     if new == state::ESTABLISHED {
         connection.established_ns = now_ns;
         connection.flags |= flag::ESTABLISHED;
         return count::upstream(connection, Tally::Established);
     }
-    match sock.facts(old, new) {
-        Some(facts) => ended(sock, connection, &facts, now_ns),
-        None => {
-            count::loss(LossReason::NotTcpSock);
-            forget(sock);
-        }
-    }
+    let Some(mut facts) = sock.facts(old, new) else {
+        forget(sock);
+        return Some(LossReason::NotTcpSock);
+    };
+    ended(sock, connection, &mut facts, now_ns);
+    None
 }
 
 /// CLOSE -> SYN_SENT, in the context of the process that connects.
-#[inline(always)]
-fn started(sock: Sock) {
+///
+/// A function of its own, like others here, for a stack of its own.
+#[inline(never)]
+fn started(sock: Sock) -> Lost {
     if !sock.is_tcp() {
-        return;
+        return None;
     }
     let process = Process::current();
     let comm = process.comm();
     if !watched(process, &comm) {
-        return;
+        return None;
     }
     let connection = Connection {
-        // SAFETY: the helper has no precondition.
-        start_ns: unsafe { bpf_ktime_get_boot_ns() },
+        start_ns: boot_ns(),
         leader_start_ns: process.started_ns(),
         // SAFETY: the helper has no precondition.
         start_jiffies: unsafe { bpf_jiffies64() },
@@ -98,13 +105,22 @@ fn started(sock: Sock) {
         dport: sock.dport(),
         ..Connection::default()
     };
-    count::upstream(&connection, Tally::Attempt);
-    if CONNECTIONS
-        .insert(sock.key(), &connection, u64::from(BPF_ANY))
-        .is_err()
-    {
-        count::loss(LossReason::ConnectionsFull);
+    count::settle(count::upstream(&connection, Tally::Attempt));
+    match CONNECTIONS.insert(sock.key(), &connection, u64::from(BPF_ANY)) {
+        Ok(()) => None,
+        Err(_) => Some(LossReason::ConnectionsFull),
     }
+}
+
+/// CLOSE -> LISTEN, in the context of the process that listens.
+#[inline(never)]
+fn listening(sock: Sock) -> Lost {
+    let process = Process::current();
+    let comm = process.comm();
+    if sock.is_tcp() && watched(process, &comm) {
+        return clients::listening(sock.netns(), sock.sport(), &comm);
+    }
+    None
 }
 
 #[inline(always)]
@@ -115,8 +131,11 @@ fn watched(process: Process, comm: &[u8; 16]) -> bool {
 }
 
 #[inline(always)]
-fn ended(sock: Sock, connection: &mut Connection, facts: &SocketFacts, now_ns: u64) {
+fn ended(sock: Sock, connection: &mut Connection, facts: &mut SocketFacts, now_ns: u64) {
     if let Some(ending) = judge(connection, facts, now_ns) {
+        if matches!(ending, Ending::Abandoned | Ending::SynAbandoned) {
+            facts.clients = clients::of(connection, now_ns);
+        }
         connection.flags |= flag::REPORTED;
         emit::failure(ending, connection, facts, now_ns);
     }

@@ -8,7 +8,7 @@
 pub(crate) mod sock;
 pub(crate) mod task;
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel};
 use gw502_common::wire::LossReason;
 
 use crate::count;
@@ -39,4 +39,11 @@ pub(crate) fn probe<T: Copy + Default>(base: *const u8, offset: &'static u64) ->
             T::default()
         }
     }
+}
+
+/// Now, `CLOCK_BOOTTIME` nanoseconds.
+#[inline(always)]
+pub(crate) fn boot_ns() -> u64 {
+    // SAFETY: the helper has no precondition.
+    unsafe { bpf_ktime_get_boot_ns() }
 }

@@ -90,6 +90,13 @@ impl Sock {
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
     }
 
+    /// Port of this side, host order; 0 when the kernel has no `tcp_sock` behind the socket.
+    /// (`skc_num` is already zero when a socket changes to CLOSE.)
+    #[inline(always)]
+    pub(crate) fn sport(self) -> u16 {
+        TcpSock::of(self).map_or(0, |tcp| u16::from_be(tcp.load(&OFF_INET_SPORT)))
+    }
+
     /// Inode number of the socket's network namespace.
     #[inline(always)]
     pub(crate) fn netns(self) -> u32 {
@@ -179,6 +186,14 @@ impl Sock {
         } else {
             last_word::UNKNOWN
         }
+    }
+
+    /// Whether the peer may still wait for an answer from this side, now that it ends the
+    /// connection: it spoke last, or that cannot be told.
+    #[inline(always)]
+    pub(crate) fn owes_answer(self, old_state: u8, new_state: u8) -> bool {
+        TcpSock::of(self)
+            .is_some_and(|tcp| self.last_word(tcp, old_state, new_state) != last_word::OURS)
     }
 
     /// The ICMP error at the tail of the error queue, if there is one.

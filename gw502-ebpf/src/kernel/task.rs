@@ -32,6 +32,12 @@ impl Process {
         self.tgid
     }
 
+    /// Thread id in the initial pid namespace.
+    #[inline(always)]
+    pub(crate) const fn tid(self) -> u32 {
+        self.tid
+    }
+
     /// The name of the thread-group leader: threads name themselves as they like (Envoy's are
     /// called `wrk:worker_0`).
     #[inline(always)]

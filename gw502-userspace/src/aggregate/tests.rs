@@ -2,7 +2,7 @@ use gw502_common::ending::Ending;
 use gw502_common::wire::{FailureRecord, RecordHeader};
 
 use super::*;
-use crate::classify::classify;
+use crate::classify::Classifier;
 use crate::intake::decode::Decoded;
 
 /// A failure of `cause`, towards 127.0.0.1 at `port`.
@@ -16,7 +16,7 @@ fn failure(port: u16, cause: Cause, at_ns: u64) -> Failure {
     };
     record.connection.daddr = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1];
     record.connection.dport = port;
-    let failure = classify(
+    let failure = Classifier::default().classify(
         &Decoded {
             ending: Ending::Refused,
             record,

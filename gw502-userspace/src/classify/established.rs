@@ -1,9 +1,10 @@
 //! Connections that ended with a request outstanding, or right after the handshake.
 
 use gw502_common::tcp::state;
-use gw502_common::wire::{Connection, SocketFacts};
+use gw502_common::wire::{Connection, SocketFacts, clients};
 
-use super::{PATIENCE_NS, Verdict, elapsed_ns, error, payload_received};
+use super::waits::Waits;
+use super::{Verdict, elapsed_ns, error, gave_up, payload_received};
 use crate::event::{Cause, Evidence, Party, Phase, tcp_state_name};
 
 /// RST from the upstream before any byte of an answer.
@@ -88,29 +89,44 @@ fn broken_off(
     }
 }
 
+/// So long must data have been repeated, or the upstream not have read, to be trouble by itself.
+const TROUBLE_NS: u64 = 1_000_000_000;
+
 /// The proxy closed while its request had no byte of answer.
 ///
-/// To TCP a time-out of the proxy and a client that left look alike; what is too quick for a
-/// time-out is called cancelled.
-pub(super) fn abandoned(connection: &Connection, socket: &SocketFacts, at_ns: u64) -> Verdict {
+/// To TCP a time-out of the proxy and a client that left look alike. A path that is dead, or an
+/// upstream that does not read, is trouble whoever ends it.
+pub(super) fn abandoned(
+    connection: &Connection,
+    socket: &SocketFacts,
+    at_ns: u64,
+    waits: &mut Waits,
+) -> Verdict {
     let phase = Phase::Request;
-    let waited = elapsed_ns(phase, connection, socket, at_ns);
-    let cause = if waited < PATIENCE_NS {
-        Cause::Cancelled
-    } else if socket.unacked_bytes > 0 && connection.data_retransmits > 0 {
-        Cause::PeerVanished
-    } else if socket.unsent_bytes > 0 {
-        Cause::SendStalled
-    } else {
-        Cause::ResponseTimeout
-    };
+    let long = elapsed_ns(phase, connection, socket, at_ns) >= TROUBLE_NS;
     let mut evidence = vec![request(socket)];
     evidence.extend(retransmitted(connection));
-    if cause == Cause::SendStalled {
+    if socket.unsent_bytes > 0 {
         evidence.push(Evidence::Unsent {
             bytes: socket.unsent_bytes,
         });
     }
+    let cause = if long && socket.unacked_bytes > 0 && connection.data_retransmits > 0 {
+        Cause::PeerVanished
+    } else if long && socket.unsent_bytes > 0 && socket.clients != clients::GONE {
+        Cause::SendStalled
+    } else {
+        let timed_out = Cause::ResponseTimeout;
+        gave_up(
+            phase,
+            timed_out,
+            connection,
+            socket,
+            at_ns,
+            waits,
+            &mut evidence,
+        )
+    };
     evidence.push(Evidence::GaveUp { by: Party::Proxy });
     Verdict {
         cause,

@@ -5,20 +5,18 @@
 
 mod established;
 mod icmp;
+mod waits;
 
 use gw502_common::ending::Ending;
 use gw502_common::tcp::{errno, state};
-use gw502_common::wire::{Connection, FailureRecord, SocketFacts};
+use gw502_common::wire::{Connection, FailureRecord, SocketFacts, clients};
 
 use crate::event::{
     Cause, Class, Endpoint, Errno, Evidence, Failure, Party, Phase, Proxy, address,
 };
 use crate::intake::decode::Decoded;
 
-/// A proxy that closes an unanswered connection sooner than this is taken to have cancelled it:
-/// its client left, or it raced two addresses. Linux sends a SYN again after 1 s (RFC 6298
-/// section 2.1), so before that there is nothing to tell trouble from impatience.
-const PATIENCE_NS: u64 = 1_000_000_000;
+use waits::Waits;
 
 /// What a record means.
 struct Verdict {
@@ -38,14 +36,27 @@ impl Verdict {
     }
 }
 
-/// Names the cause of a record. `lost_before` is the number of records missing before it.
-pub fn classify(decoded: &Decoded, lost_before: u64) -> Failure {
+/// Names causes, record by record, in the order in which they came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Classifier {
+    waits: Waits,
+}
+
+impl Classifier {
+    /// Names the cause of a record. `lost_before` is the number of records missing before it.
+    pub fn classify(&mut self, decoded: &Decoded, lost_before: u64) -> Failure {
+        let at_ns = decoded.record.header.at_ns;
+        let verdict = verdict(decoded, at_ns, &mut self.waits);
+        failure(decoded, verdict, lost_before)
+    }
+}
+
+fn failure(decoded: &Decoded, verdict: Verdict, lost_before: u64) -> Failure {
     let FailureRecord {
         header,
         connection,
         socket,
     } = &decoded.record;
-    let verdict = verdict(decoded.ending, connection, socket, header.at_ns);
     let class = verdict.class(decoded.ending);
     let Verdict {
         cause,
@@ -88,46 +99,97 @@ pub fn classify(decoded: &Decoded, lost_before: u64) -> Failure {
     }
 }
 
-fn verdict(ending: Ending, connection: &Connection, socket: &SocketFacts, at_ns: u64) -> Verdict {
-    match ending {
-        Ending::Refused => Verdict {
-            cause: Cause::Refused,
-            phase: Phase::Connect,
-            errno: Some(Errno(errno::ECONNREFUSED)),
-            evidence: vec![Evidence::RstReceived { state: "SYN_SENT" }],
-        },
+fn verdict(decoded: &Decoded, at_ns: u64, waits: &mut Waits) -> Verdict {
+    let FailureRecord {
+        connection, socket, ..
+    } = &decoded.record;
+    let connect = |cause, errno: Option<i32>, evidence| Verdict {
+        cause,
+        phase: Phase::Connect,
+        errno: errno.map(Errno),
+        evidence,
+    };
+    match decoded.ending {
+        Ending::Refused => connect(
+            Cause::Refused,
+            Some(errno::ECONNREFUSED),
+            vec![Evidence::RstReceived { state: "SYN_SENT" }],
+        ),
         Ending::Icmp => icmp::verdict(connection, socket),
-        Ending::SynTimedOut => Verdict {
-            cause: Cause::SynUnanswered,
-            phase: Phase::Connect,
-            errno: Some(Errno(errno::ETIMEDOUT)),
-            evidence: vec![
+        Ending::SynTimedOut => connect(
+            Cause::SynUnanswered,
+            Some(errno::ETIMEDOUT),
+            vec![
                 no_answer(connection),
                 Evidence::GaveUp { by: Party::Kernel },
             ],
-        },
-        Ending::SynAbandoned => Verdict {
-            // A retransmitted SYN is trouble, whoever ends it. Without one only the time counts.
-            cause: if connection.syn_retransmits > 0 || patient(connection.start_ns, at_ns) {
-                Cause::SynUnanswered
-            } else {
-                Cause::Cancelled
-            },
-            phase: Phase::Connect,
-            errno: error(socket),
-            evidence: vec![no_answer(connection), Evidence::GaveUp { by: Party::Proxy }],
-        },
-        Ending::NoLocalPort => Verdict {
-            cause: Cause::PortExhaustion,
-            phase: Phase::Connect,
-            errno: Some(Errno(errno::EADDRNOTAVAIL)),
-            evidence: vec![Evidence::NoLocalPort],
-        },
+        ),
+        Ending::SynAbandoned => syn_abandoned(connection, socket, at_ns, waits),
+        Ending::NoLocalPort => connect(
+            Cause::PortExhaustion,
+            Some(errno::EADDRNOTAVAIL),
+            vec![Evidence::NoLocalPort],
+        ),
         Ending::Reset => established::reset(connection, socket, at_ns),
         Ending::Closed => established::closed(connection, socket, at_ns),
-        Ending::Abandoned => established::abandoned(connection, socket, at_ns),
+        Ending::Abandoned => established::abandoned(connection, socket, at_ns, waits),
         Ending::Vanished => established::vanished(connection, socket),
     }
+}
+
+/// The proxy closed while its SYN was unanswered.
+///
+/// A repeated SYN is trouble, whoever ends it. Before Linux repeats it, after 1 s (RFC 6298
+/// section 2.1), there is nothing to tell trouble from impatience but the wait itself.
+fn syn_abandoned(
+    connection: &Connection,
+    socket: &SocketFacts,
+    at_ns: u64,
+    waits: &mut Waits,
+) -> Verdict {
+    let mut evidence = vec![no_answer(connection)];
+    let cause = if connection.syn_retransmits > 0 {
+        Cause::SynUnanswered
+    } else {
+        gave_up(
+            Phase::Connect,
+            Cause::SynUnanswered,
+            connection,
+            socket,
+            at_ns,
+            waits,
+            &mut evidence,
+        )
+    };
+    evidence.push(Evidence::GaveUp { by: Party::Proxy });
+    Verdict {
+        cause,
+        phase: Phase::Connect,
+        errno: error(socket),
+        evidence,
+    }
+}
+
+/// Why the proxy gave up: `timed_out`, because its client left, or nobody can tell.
+fn gave_up(
+    phase: Phase,
+    timed_out: Cause,
+    connection: &Connection,
+    socket: &SocketFacts,
+    at_ns: u64,
+    waits: &mut Waits,
+    evidence: &mut Vec<Evidence>,
+) -> Cause {
+    if socket.clients == clients::GONE {
+        evidence.push(Evidence::ClientLeft);
+        return Cause::ClientGone;
+    }
+    let wait_us = elapsed_ns(phase, connection, socket, at_ns) / 1000;
+    if waits.is_timers(connection.comm, phase, wait_us) {
+        evidence.push(Evidence::WaitRecurs);
+        return timed_out;
+    }
+    Cause::Cancelled
 }
 
 const fn no_answer(connection: &Connection) -> Evidence {
@@ -149,10 +211,6 @@ const fn payload_received(socket: &SocketFacts) -> u64 {
     let fin_counted =
         socket.old_state == state::CLOSE_WAIT || socket.new_state == state::CLOSE_WAIT;
     socket.bytes_received.saturating_sub(fin_counted as u64)
-}
-
-const fn patient(since_ns: u64, at_ns: u64) -> bool {
-    at_ns.saturating_sub(since_ns) >= PATIENCE_NS
 }
 
 /// Since the connect started; with a request out, since it left.

@@ -36,6 +36,10 @@ fn request(ending: Ending, waited_ns: u64) -> Decoded {
     decoded
 }
 
+fn classify(decoded: &Decoded, lost_before: u64) -> Failure {
+    Classifier::default().classify(decoded, lost_before)
+}
+
 fn cause(decoded: &Decoded) -> Cause {
     classify(decoded, 0).cause
 }
@@ -228,7 +232,7 @@ fn a_long_wait_for_the_answer_is_a_response_timeout() {
 #[test]
 fn trap_a_quick_end_of_the_wait_is_cancelled() {
     assert_eq!(
-        cause(&request(Ending::Abandoned, SECOND / 2)),
+        cause(&request(Ending::Abandoned, SECOND * 3 / 2)),
         Cause::Cancelled
     );
 }
@@ -365,4 +369,39 @@ fn an_upstream_that_stops_reading_is_a_stall() {
     let mut decoded = request(Ending::Abandoned, 2 * SECOND);
     decoded.record.socket.unsent_bytes = 100_000;
     assert_eq!(cause(&decoded), Cause::SendStalled);
+}
+
+#[test]
+fn trap_a_client_that_leaves_looks_like_a_time_out() {
+    let mut decoded = request(Ending::Abandoned, 2 * SECOND);
+    decoded.record.socket.clients = clients::GONE;
+    let failure = classify(&decoded, 0);
+    assert_eq!(
+        (failure.class, failure.cause),
+        (Class::Aborted, Cause::ClientGone)
+    );
+    assert!(failure.evidence.contains(&Evidence::ClientLeft));
+}
+
+#[test]
+fn a_wait_that_recurs_is_a_time_out_whatever_its_length() {
+    let mut classifier = Classifier::default();
+    let causes: Vec<_> = [1500, 1501, 1499, 1502]
+        .map(|ms| {
+            classifier
+                .classify(&request(Ending::Abandoned, ms * 1_000_000), 0)
+                .cause
+        })
+        .into();
+    assert_eq!(causes.last(), Some(&Cause::ResponseTimeout));
+    assert_eq!(causes.first(), Some(&Cause::Cancelled));
+}
+
+#[test]
+fn a_repeated_syn_is_trouble_even_if_the_client_left() {
+    let mut decoded = connect(Ending::SynAbandoned, 2 * SECOND);
+    decoded.record.socket.clients = clients::GONE;
+    assert_eq!(cause(&decoded), Cause::ClientGone);
+    decoded.record.connection.syn_retransmits = 1;
+    assert_eq!(cause(&decoded), Cause::SynUnanswered);
 }

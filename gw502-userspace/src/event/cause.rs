@@ -112,6 +112,8 @@ codes! {
         OutOfMemory = "out-of-memory",
         /// EPERM or EACCES from this host.
         NotPermitted = "not-permitted",
+        /// The proxy cancelled because its client left.
+        ClientGone = "client-gone",
         /// The proxy cancelled, why is not known.
         Cancelled = "cancelled",
     }
@@ -137,7 +139,7 @@ impl Cause {
             | Self::NeighbourFailed
             | Self::AdminProhibited => Class::Unreachable,
             Self::PortExhaustion | Self::OutOfMemory | Self::NotPermitted => Class::Local,
-            Self::Cancelled => Class::Aborted,
+            Self::ClientGone | Self::Cancelled => Class::Aborted,
         }
     }
 }

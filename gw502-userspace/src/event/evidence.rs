@@ -55,6 +55,10 @@ pub enum Evidence {
         /// Who.
         by: Party,
     },
+    /// A client of the proxy had left, and the proxy was just dealing with that.
+    ClientLeft,
+    /// The wait was as long as others before it, or a whole number of seconds: a timer's.
+    WaitRecurs,
     /// No local port was free.
     NoLocalPort,
     /// Request bytes are out.
@@ -119,6 +123,8 @@ impl fmt::Display for Evidence {
             Self::NoAnswer { syns_sent } => write!(f, "SYN sent {syns_sent} times, no answer"),
             Self::GaveUp { by: Party::Kernel } => f.write_str("the kernel gave up"),
             Self::GaveUp { by: Party::Proxy } => f.write_str("the proxy gave up"),
+            Self::ClientLeft => f.write_str("a client had just left"),
+            Self::WaitRecurs => f.write_str("its time was up"),
             Self::NoLocalPort => f.write_str("no local port is free towards this upstream"),
             Self::RequestSent {
                 bytes,

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Cause, Class, Endpoint, Errno, Evidence};
 
 /// How far the attempt had come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Not connected yet.
     Connect,

@@ -1,6 +1,7 @@
 //! Looking at the machine, changing nothing.
 
 pub mod layout;
+pub mod listeners;
 pub mod privilege;
 pub mod processes;
 pub mod root;

@@ -5,29 +5,30 @@ use std::fs;
 
 use super::root::KernelRoot;
 
+/// Every process: pid and name. One that ends while we look is left out.
+pub fn all(root: &KernelRoot) -> Vec<(u32, String)> {
+    let entries = fs::read_dir(&root.proc).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let comm = fs::read_to_string(entry.path().join("comm")).ok()?;
+            Some((pid, comm.trim_end_matches('\n').to_owned()))
+        })
+        .collect()
+}
+
 /// How many processes carry each of `names`; names that no process carries are left out.
 pub fn running(root: &KernelRoot, names: &[String]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    let Ok(entries) = fs::read_dir(&root.proc) else {
-        return counts;
-    };
-    for entry in entries.flatten() {
-        if !entry
-            .file_name()
-            .to_string_lossy()
-            .bytes()
-            .all(|byte| byte.is_ascii_digit())
-        {
-            continue;
-        }
-        // A process may end while we look; then it does not run.
-        let Ok(comm) = fs::read_to_string(entry.path().join("comm")) else {
-            continue;
-        };
-        let comm = comm.trim_end_matches('\n');
-        if names.iter().any(|name| name == comm) {
-            *counts.entry(comm.to_owned()).or_default() += 1;
+    for (_, comm) in all(root) {
+        if names.iter().any(|name| same_name(name, &comm)) {
+            *counts.entry(comm).or_default() += 1;
         }
     }
     counts
+}
+
+/// Whether a process called `comm` is meant by `name`, of which the kernel keeps 15 bytes.
+pub fn same_name(name: &str, comm: &str) -> bool {
+    name.bytes().take(15).eq(comm.bytes())
 }

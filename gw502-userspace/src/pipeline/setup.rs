@@ -4,8 +4,8 @@ use crate::cli::Problem;
 use crate::cli::args::TraceArgs;
 use crate::cli::exit::Exit;
 use crate::kernel::layout::{self, LayoutError};
-use crate::kernel::privilege;
 use crate::kernel::root::KernelRoot;
+use crate::kernel::{listeners, privilege};
 use crate::probe::{Probe, ProbeError, Watch};
 
 /// Proxies that are watched when nobody says otherwise, by the name of their main thread.
@@ -66,6 +66,10 @@ pub(super) fn load(root: &KernelRoot, watch: &Watch) -> Result<Probe, Problem> {
     let layout = layout::read(&root.btf).map_err(|error| no_layout(&error))?;
     let mut probe = Probe::load(&root.btf, &layout, watch).map_err(|error| refused(&error))?;
     probe.attach().map_err(|error| refused(&error))?;
+    let listeners = listeners::of(root, |pid, comm| watch.includes(pid, comm));
+    probe
+        .know_listeners(listeners)
+        .map_err(|error| refused(&error))?;
     Ok(probe)
 }
 

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use super::setup;
 use super::stop::Stop;
 use crate::aggregate::Tally;
-use crate::classify::classify;
+use crate::classify::Classifier;
 use crate::cli::Problem;
 use crate::cli::args::{Colour, Output, TraceArgs};
 use crate::cli::exit::Exit;
@@ -129,6 +129,7 @@ struct Trace {
     origin: Origin,
     style: Style,
     processes: ProcessBook,
+    classifier: Classifier,
     tally: Tally,
     console: Console,
     /// Events shown.
@@ -150,6 +151,7 @@ impl Trace {
             origin,
             style,
             processes: ProcessBook::new(root),
+            classifier: Classifier::default(),
             tally: Tally::default(),
             console: Console::default(),
             shown: 0,
@@ -184,7 +186,8 @@ impl Trace {
                 let lost_total = decoded.record.header.lost_total;
                 let lost_before = lost_total.saturating_sub(self.lost_total);
                 self.lost_total = self.lost_total.max(lost_total);
-                self.event(classify(&decoded, lost_before))
+                let failure = self.classifier.classify(&decoded, lost_before);
+                self.event(failure)
             }
             Err(error) => {
                 self.undecodable += 1;

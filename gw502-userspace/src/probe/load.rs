@@ -10,10 +10,12 @@ use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
 use gw502_common::hooks::{HOOKS, Hook};
 use gw502_common::settings;
-use gw502_common::wire::{UpstreamCounts, UpstreamKey};
+use gw502_common::wire::{Clients, ListenKey, ProxyKey, UpstreamCounts, UpstreamKey};
 
 use crate::intake::counters::Counters;
 use crate::kernel::layout::KernelLayout;
+use crate::kernel::listeners::Listener;
+use crate::kernel::processes::same_name;
 
 /// The object that the build script made. 32-byte alignment is what the parser asks for.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gw502.bpf.o"));
@@ -73,6 +75,15 @@ pub enum ProbeError {
         /// Name of the map or program.
         name: &'static str,
     },
+}
+
+impl Watch {
+    /// Whether a process is watched.
+    pub fn includes(&self, pid: u32, comm: &str) -> bool {
+        self.all_processes
+            || self.pids.contains(&pid)
+            || self.names.iter().any(|name| same_name(name, comm))
+    }
 }
 
 impl ProbeError {
@@ -148,6 +159,32 @@ impl Probe {
             let program = program(&mut self.ebpf, hook)?;
             let id = program.attach().map_err(failed)?;
             self.links.push(program.take_link(id).map_err(failed)?);
+        }
+        Ok(())
+    }
+
+    /// Tells the kernel side where watched processes listen that did so before it was attached.
+    pub fn know_listeners(
+        &mut self,
+        listeners: impl IntoIterator<Item = Listener>,
+    ) -> Result<(), ProbeError> {
+        for Listener {
+            netns,
+            port,
+            comm: name,
+        } in listeners
+        {
+            let proxy = ProxyKey {
+                comm: comm(&name),
+                netns,
+            };
+            let listen = ListenKey {
+                netns,
+                port,
+                pad: [0; 2],
+            };
+            insert_new(&mut self.ebpf, "CLIENTS", proxy, Clients::default())?;
+            insert_new(&mut self.ebpf, "LISTENING", listen, proxy)?;
         }
         Ok(())
     }
@@ -230,6 +267,28 @@ fn fill_set<K: aya::Pod>(
         set.insert(key, 1, 0).map_err(failed)?;
     }
     Ok(())
+}
+
+/// Puts an entry into the map `name`, unless the kernel side was quicker.
+fn insert_new<K: aya::Pod, V: aya::Pod>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    key: K,
+    value: V,
+) -> Result<(), ProbeError> {
+    /// `include/uapi/linux/bpf.h`
+    const BPF_NOEXIST: u64 = 1;
+    let failed = |source| ProbeError::Map { map: name, source };
+    let map = ebpf.map_mut(name).ok_or(ProbeError::Missing { name })?;
+    let mut map: HashMap<_, K, V> = HashMap::try_from(map).map_err(failed)?;
+    match map.insert(key, value, BPF_NOEXIST) {
+        Err(MapError::SyscallError(error))
+            if error.io_error.kind() == io::ErrorKind::AlreadyExists =>
+        {
+            Ok(())
+        }
+        other => other.map_err(failed),
+    }
 }
 
 /// Puts the slot of "every other upstream" in place before the first connect is counted.

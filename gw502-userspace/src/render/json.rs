@@ -183,7 +183,7 @@ mod tests {
 
     use super::failure as line_of;
     use super::*;
-    use crate::classify::classify;
+    use crate::classify::Classifier;
     use crate::clock::TimeAnchor;
     use crate::intake::decode::Decoded;
 
@@ -205,7 +205,7 @@ mod tests {
         record.connection.comm = *b"nginx\0\0\0\0\0\0\0\0\0\0\0";
         record.socket.sport = 51844;
         record.socket.saddr = record.connection.daddr;
-        let failure = classify(
+        let failure = Classifier::default().classify(
             &Decoded {
                 ending: Ending::Refused,
                 record,

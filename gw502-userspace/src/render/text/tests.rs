@@ -6,7 +6,7 @@ use gw502_common::wire::{FailureRecord, RecordHeader};
 use super::failure as line_of;
 use super::*;
 use crate::aggregate::{Tally, Totals, UpstreamId};
-use crate::classify::classify;
+use crate::classify::Classifier;
 use crate::clock::TimeAnchor;
 use crate::intake::decode::Decoded;
 
@@ -42,7 +42,7 @@ fn refused() -> Failure {
     record.connection.dport = 9000;
     record.connection.tgid = 4121;
     record.connection.comm = *b"nginx\0\0\0\0\0\0\0\0\0\0\0";
-    classify(
+    Classifier::default().classify(
         &Decoded {
             ending: Ending::Refused,
             record,
