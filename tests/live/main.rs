@@ -1,0 +1,62 @@
+//! The live suite: faults made on purpose, compared with what gw502 reports.
+//!
+//! Needs root, nginx, `HAProxy` and nftables; `cargo xtask test` installs them and runs it.
+#![expect(
+    clippy::expect_used,
+    reason = "a live test panics where it fails: the message and the place are its report"
+)]
+
+mod command_line;
+mod demo;
+mod faults;
+mod identity;
+mod silence;
+mod table;
+
+use std::process::ExitCode;
+
+use libc as _;
+use libtest_mimic::{Arguments, Trial};
+
+use gw502_tests::{lab, machine};
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // One at a time: the machine's programs, namespaces and processors are shared.
+    arguments.test_threads = Some(1);
+    if arguments.list {
+        return libtest_mimic::run(&arguments, every_trial()).exit_code();
+    }
+    let missing = machine::missing();
+    if !missing.is_empty() {
+        let trial = Trial::test("the_machine_has_what_the_suite_needs", move || {
+            Err(missing.join("\n").into())
+        });
+        (arguments.filter, arguments.skip) = (None, Vec::new());
+        return libtest_mimic::run(&arguments, vec![trial]).exit_code();
+    }
+    lab::sweep();
+    let trials = table::with_table(&mut arguments, every_trial());
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn every_trial() -> Vec<Trial> {
+    [
+        faults::trials(),
+        identity::trials(),
+        silence::trials(),
+        command_line::trials(),
+        demo::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// A trial that passes unless its body panics.
+fn trial(name: impl Into<String>, body: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::test(name, || {
+        body();
+        Ok(())
+    })
+}

@@ -1,0 +1,145 @@
+//! gw502's JSON, read by name.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use serde_json::Value;
+
+use super::parse;
+
+/// One object of schema `gw502.failure/1`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event(Value);
+
+impl Event {
+    /// The event on a line, if it is one.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Self> {
+        parse(line, "gw502.failure/1").map(Self)
+    }
+
+    /// The whole object.
+    #[must_use]
+    pub const fn value(&self) -> &Value {
+        &self.0
+    }
+
+    /// Class and cause, as `class/cause`.
+    #[must_use]
+    pub fn verdict(&self) -> String {
+        let word = |key| self.0.get(key).and_then(Value::as_str).unwrap_or("?");
+        format!("{}/{}", word("class"), word("cause"))
+    }
+
+    /// The upstream's address and port.
+    #[must_use]
+    pub fn upstream(&self) -> Option<SocketAddr> {
+        endpoint(self.0.get("upstream")?)
+    }
+
+    /// The inode of the network namespace it happened in.
+    #[must_use]
+    pub fn netns(&self) -> Option<u64> {
+        self.0.get("netns")?.as_u64()
+    }
+
+    /// The string at a JSON pointer.
+    #[must_use]
+    pub fn text(&self, pointer: &str) -> Option<&str> {
+        self.0.pointer(pointer)?.as_str()
+    }
+
+    /// The number at a JSON pointer.
+    #[must_use]
+    pub fn number(&self, pointer: &str) -> Option<u64> {
+        self.0.pointer(pointer)?.as_u64()
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// The object of schema `gw502.summary/1` that ends a session.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary(Value);
+
+impl Summary {
+    /// The summary on a line, if it is one.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Self> {
+        parse(line, "gw502.summary/1").map(Self)
+    }
+
+    /// How many attempts were counted to `upstream` from the namespace `netns`; none when the
+    /// summary does not name it.
+    #[must_use]
+    pub fn attempts(&self, netns: u64, upstream: SocketAddr) -> Option<u64> {
+        self.entry(netns, upstream)?.get("attempts")?.as_u64()
+    }
+
+    /// How many of them were established.
+    #[must_use]
+    pub fn established(&self, netns: u64, upstream: SocketAddr) -> Option<u64> {
+        self.entry(netns, upstream)?.get("established")?.as_u64()
+    }
+
+    fn entry(&self, netns: u64, upstream: SocketAddr) -> Option<&Value> {
+        let entries = self.0.get("upstreams")?.as_array()?;
+        entries.iter().find(|entry| {
+            entry.get("netns").and_then(Value::as_u64) == Some(netns)
+                && entry.get("upstream").and_then(endpoint) == Some(upstream)
+        })
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// An object with `address` and `port`.
+fn endpoint(value: &Value) -> Option<SocketAddr> {
+    let address: IpAddr = value.get("address")?.as_str()?.parse().ok()?;
+    let port = u16::try_from(value.get("port")?.as_u64()?).ok()?;
+    Some(SocketAddr::new(address, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Event, Summary};
+
+    #[test]
+    fn an_event_is_read_by_name() {
+        let line = r#"{"schema":"gw502.failure/1","class":"refused","cause":"refused",
+            "upstream":{"address":"fd50::2","port":80},"netns":7,"proxy":{"pid":3,"comm":"nginx"}}"#;
+        let event = Event::parse(line).expect("an event");
+        assert_eq!(event.verdict(), "refused/refused");
+        assert_eq!(event.upstream(), "[fd50::2]:80".parse().ok());
+        assert_eq!(
+            (event.netns(), event.number("/proxy/pid")),
+            (Some(7), Some(3))
+        );
+        assert_eq!(event.text("/proxy/comm"), Some("nginx"));
+    }
+
+    #[test]
+    fn other_lines_are_no_events() {
+        assert_eq!(Event::parse("ready: watching"), None);
+        assert_eq!(Event::parse(r#"{"schema":"gw502.summary/1"}"#), None);
+    }
+
+    #[test]
+    fn a_summary_counts_by_upstream_and_namespace() {
+        let line = r#"{"schema":"gw502.summary/1","upstreams":[
+            {"upstream":{"address":"10.50.2.2","port":80},"netns":7,"attempts":12,"established":3}]}"#;
+        let summary = Summary::parse(line).expect("a summary");
+        let upstream = "10.50.2.2:80".parse().expect("an address");
+        assert_eq!(summary.attempts(7, upstream), Some(12));
+        assert_eq!(summary.established(7, upstream), Some(3));
+        assert_eq!(summary.attempts(8, upstream), None);
+    }
+}

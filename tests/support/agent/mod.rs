@@ -1,0 +1,192 @@
+//! gw502 itself, seen from outside: its events, its summary, its exit code.
+
+mod event;
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+pub use self::event::{Event, Summary};
+use crate::deadline;
+use crate::process::Process;
+
+/// How long gw502 may take to attach its hooks.
+const START: Duration = Duration::from_secs(15);
+/// How long it may take to flush and end.
+const STOP: Duration = Duration::from_secs(10);
+/// No event for so long, and there are no more to come: one is promised within 100 ms.
+const QUIET: Duration = Duration::from_millis(250);
+
+/// The gw502 under test: `$GW502_BIN`, else the release build of this workspace.
+#[must_use]
+pub fn binary() -> PathBuf {
+    std::env::var_os("GW502_BIN").map_or_else(
+        || {
+            PathBuf::from(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../target/release/gw502"
+            ))
+        },
+        PathBuf::from,
+    )
+}
+
+/// A command that runs gw502 with these arguments.
+#[must_use]
+pub fn gw502(arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(arguments);
+    command
+}
+
+/// A running `gw502 trace`; ended when dropped.
+#[derive(Debug)]
+pub struct Agent {
+    process: Process,
+}
+
+/// Everything a gw502 that has ended said.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// Its exit code; 128 and the signal when a signal ended it.
+    pub code: i32,
+    /// The failures it reported, in order.
+    pub events: Vec<Event>,
+    /// The last line of its standard output, when that is a summary.
+    pub summary: Option<Summary>,
+    /// Everything on standard output.
+    pub stdout: String,
+    /// Everything on standard error.
+    pub stderr: String,
+}
+
+impl Agent {
+    /// Starts `gw502 trace --output json --include-aborted` with more arguments, and waits until
+    /// it says `ready:`.
+    #[must_use]
+    #[track_caller]
+    pub fn trace(more: &[&str]) -> Self {
+        let starting = Self::spawn(more);
+        starting.wait_ready();
+        starting
+    }
+
+    /// The same without the wait, for a test that has something to start meanwhile.
+    #[must_use]
+    #[track_caller]
+    pub fn spawn(more: &[&str]) -> Self {
+        Self::start(gw502(&["trace", "--output", "json", "--include-aborted"]).args(more))
+    }
+
+    /// Starts a command that says `ready:` some time.
+    #[must_use]
+    #[track_caller]
+    pub fn start(command: &mut Command) -> Self {
+        let process = Process::start(command);
+        Self { process }
+    }
+
+    /// Waits for the line `ready:`.
+    #[track_caller]
+    pub fn wait_ready(&self) {
+        let ready = |lines: &[String]| lines.iter().any(|line| line.starts_with("ready:"));
+        assert!(
+            self.process.stderr.wait(START, ready),
+            "gw502 did not get ready; it said:\n{}",
+            self.process.stderr.text()
+        );
+    }
+
+    /// Waits until `count` events are `wanted`, at most `limit`, and then until no more come.
+    pub fn wait_events(&self, count: usize, limit: Duration, wanted: impl Fn(&Event) -> bool) {
+        let enough = |lines: &[String]| {
+            lines.len() >= count
+                && lines
+                    .iter()
+                    .filter_map(|line| Event::parse(line))
+                    .filter(&wanted)
+                    .count()
+                    >= count
+        };
+        self.process.stdout.wait(limit, enough);
+        self.process.stdout.settle(QUIET, limit.max(QUIET));
+    }
+
+    /// Waits until `count` lines of its standard output are `wanted`, at most `limit`.
+    pub fn wait_lines(&self, limit: Duration, wanted: impl Fn(&str) -> bool, count: usize) {
+        let enough = |lines: &[String]| lines.iter().filter(|line| wanted(line)).count() >= count;
+        self.process.stdout.wait(limit, enough);
+    }
+
+    /// Waits until gw502 ends by itself.
+    #[must_use]
+    #[track_caller]
+    pub fn wait(mut self, limit: Duration) -> Session {
+        let status = self.process.wait(limit);
+        self.session(status)
+    }
+
+    /// Sends it `signal` and waits for its end.
+    #[must_use]
+    #[track_caller]
+    pub fn stop(mut self, signal: Signal) -> Session {
+        self.process.signal(signal);
+        let status = self.process.wait(STOP);
+        self.session(status)
+    }
+
+    fn session(&self, status: ExitStatus) -> Session {
+        Session::new(
+            status,
+            self.process.stdout.text(),
+            self.process.stderr.text(),
+        )
+    }
+}
+
+impl Session {
+    fn new(status: ExitStatus, stdout: String, stderr: String) -> Self {
+        Self {
+            code: status
+                .code()
+                .unwrap_or_else(|| 128 + status.signal().unwrap_or_default()),
+            events: stdout.lines().filter_map(Event::parse).collect(),
+            summary: stdout.lines().last().and_then(Summary::parse),
+            stdout,
+            stderr,
+        }
+    }
+}
+
+/// Runs gw502 with these arguments to its end.
+#[must_use]
+#[track_caller]
+pub fn run(arguments: &[&str], limit: Duration) -> Session {
+    run_command(&mut gw502(arguments), limit)
+}
+
+/// Runs any command to its end, as a gw502 session.
+#[must_use]
+#[track_caller]
+pub fn run_command(command: &mut Command, limit: Duration) -> Session {
+    let mut process = Process::start(command);
+    let ended = deadline::holds_within(limit, || process.ended().is_some());
+    assert!(
+        ended,
+        "{command:?} still runs after {limit:?}; it said:\n{}{}",
+        process.stdout.text(),
+        process.stderr.text()
+    );
+    let status = process.wait(STOP);
+    Session::new(status, process.stdout.text(), process.stderr.text())
+}
+
+/// The object on a line of JSON, if it has this schema.
+fn parse(line: &str, schema: &str) -> Option<Value> {
+    let value: Value = serde_json::from_str(line).ok()?;
+    (value.get("schema")?.as_str()? == schema).then_some(value)
+}

@@ -1,0 +1,67 @@
+//! Waiting for things to become true, never for time to pass.
+//!
+//! The only file that reads a clock or pauses.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the bench's clock: every other file asks here"
+)]
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// A point in time after which waiting is over.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The deadline `limit` from now.
+    #[must_use]
+    pub fn after(limit: Duration) -> Self {
+        Self(now() + limit)
+    }
+
+    /// What is left until then; zero when it has passed.
+    #[must_use]
+    pub fn left(self) -> Duration {
+        self.0.saturating_duration_since(now())
+    }
+
+    /// Whether it has passed.
+    #[must_use]
+    pub fn passed(self) -> bool {
+        self.left().is_zero()
+    }
+}
+
+/// The monotonic clock.
+#[must_use]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Waits until `condition` holds; `false` when `limit` passed first.
+#[must_use]
+pub fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Deadline::after(limit);
+    loop {
+        if condition() {
+            return true;
+        }
+        if deadline.passed() {
+            return false;
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+/// Waits until `condition` holds, and panics naming `what` when it does not within `limit`.
+#[track_caller]
+pub fn wait_until(what: &str, limit: Duration, condition: impl FnMut() -> bool) {
+    assert!(
+        holds_within(limit, condition),
+        "waited {limit:?} in vain for {what}"
+    );
+}

@@ -1,0 +1,52 @@
+//! A bench for failures: real proxies, real sockets, faults on demand.
+//!
+//! A test puts a proxy and an upstream into namespaces of its own, breaks the path between them in
+//! one known way, sends requests, and compares what gw502 said with what the proxy logged and what
+//! the upstream counted. Nothing here knows how gw502 works.
+//!
+//! # Layout
+//!
+//! | module       | holds                                                                       |
+//! |--------------|-----------------------------------------------------------------------------|
+//! | [`lab`]      | where a test happens: namespaces and the path that joins them                |
+//! | [`netns`]    | one network namespace: made, entered, swept away                             |
+//! | [`relay`]    | the slow path: two TUN devices, packets held back on the way                 |
+//! | [`firewall`] | faults made of packets: drops, rejects, ports that run out                   |
+//! | [`upstream`] | servers that misbehave in a chosen way and count what they did               |
+//! | [`proxy`]    | nginx and `HAProxy` in the foreground, their processes, their logs           |
+//! | [`client`]   | requests through the proxy                                                   |
+//! | [`agent`]    | gw502 itself, seen from outside: events, summary, exit code                  |
+//! | [`expect`]   | one row of the table: what was made to happen against what was reported      |
+//! | [`report`]   | the table                                                                    |
+//! | [`process`], [`capture`], [`deadline`], [`scratch`], [`machine`] | the plumbing below   |
+//!
+//! Everything a test makes is undone when its owner is dropped, and what a killed run left behind
+//! is removed by the next one ([`lab::sweep`]).
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a bench that cannot be set up ends the test where it stands, with the reason"
+)]
+
+#[cfg(test)]
+use libtest_mimic as _; // the live suite's
+
+pub mod agent;
+pub mod capture;
+pub mod client;
+pub mod deadline;
+pub mod expect;
+pub mod firewall;
+pub mod lab;
+pub mod machine;
+pub mod netns;
+pub mod process;
+pub mod proxy;
+pub mod relay;
+pub mod report;
+pub mod scratch;
+pub mod upstream;
+
+/// Lets a result go that nobody could act upon: on drop, and where the other side may be gone.
+fn tolerate<T>(_: T) {}

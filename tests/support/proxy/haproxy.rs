@@ -1,0 +1,92 @@
+//! `HAProxy`: its configuration and its log.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::{Kind, Log, Settings};
+use crate::scratch::Scratch;
+
+/// Starts the line of each finished request.
+const MARK: &str = "request ";
+
+/// Termination state of a request without a failure.
+const FINE: &str = "--";
+
+pub(super) fn command(settings: &Settings, port: u16, scratch: &Scratch, log: &Path) -> Command {
+    let name = format!("haproxy-{port}.cfg");
+    let mut command = Command::new("haproxy");
+    command
+        .arg("-db")
+        .arg("-f")
+        .arg(scratch.write(&name, &configuration(settings, port, log)));
+    command
+}
+
+fn configuration(settings: &Settings, port: u16, log: &Path) -> String {
+    let log = log.display();
+    let upstream = settings.upstream;
+    let retries = settings.retries;
+    let connect = settings.connect_timeout.as_millis();
+    let read = settings.read_timeout.as_millis();
+    // `%ST` is a word of mode http alone.
+    let (mode, status) = match settings.kind {
+        Kind::HaproxyTcp => ("tcp", ""),
+        _ => ("http", "status=%ST "),
+    };
+    // The default, `safe`, never gives a client's first request a used connection.
+    let reuse = if settings.keep_alive {
+        "always"
+    } else {
+        "safe"
+    };
+    format!(
+        "
+        global
+            log {log} format raw local0
+            maxconn 8000
+        defaults
+            mode {mode}
+            log global
+            timeout client 30s
+            timeout connect {connect}ms
+            timeout server {read}ms
+            retries {retries}
+            http-reuse {reuse}
+        frontend bench
+            bind 0.0.0.0:{port} backlog 4096
+            log-format \"{MARK}end=%ts {status}retries=%rc from=%bi:%bp to=%b/%s\"
+            default_backend upstreams
+        backend upstreams
+            server upstream {upstream}\n"
+    )
+}
+
+/// Reads the log.
+pub(super) fn read(lines: &[String]) -> Log {
+    let mut log = Log::default();
+    for request in lines.iter().filter_map(|line| line.strip_prefix(MARK)) {
+        log.requests += 1;
+        log.attempts += attempts(request);
+        if word(request, "end=") != Some(FINE) {
+            log.complaints.push(request.to_owned());
+        }
+    }
+    log
+}
+
+/// One more than its retries; none when no server was tried.
+fn attempts(request: &str) -> usize {
+    if request.contains("<NOSRV>") {
+        return 0;
+    }
+    // A `+` says that the last retry went to another server.
+    let retries = word(request, "retries=").map(|retries| retries.trim_start_matches('+'));
+    retries
+        .and_then(|retries| retries.parse::<usize>().ok())
+        .unwrap_or_default()
+        + 1
+}
+
+fn word<'a>(request: &'a str, key: &str) -> Option<&'a str> {
+    request.split(' ').find_map(|word| word.strip_prefix(key))
+}

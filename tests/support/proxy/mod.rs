@@ -1,0 +1,252 @@
+//! Real proxies in the foreground, their processes and what they logged.
+//!
+//! A proxy's own log is the truth that gw502 is measured against: how many attempts were really
+//! made, and what the proxy thought of each.
+
+mod haproxy;
+mod log_socket;
+mod nginx;
+
+use std::fmt;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::process::Command;
+use std::time::Duration;
+
+use self::log_socket::LogSocket;
+use crate::deadline;
+use crate::lab::Lab;
+use crate::netns::Namespace;
+use crate::process::Process;
+
+/// How long a proxy may take to start, and to write a line it owes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A proxy program and the way it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// nginx, `http` with `proxy_pass`.
+    Nginx,
+    /// nginx, `stream` with `proxy_pass`.
+    NginxStream,
+    /// `HAProxy`, `mode http`.
+    Haproxy,
+    /// `HAProxy`, `mode tcp`.
+    HaproxyTcp,
+}
+
+impl Kind {
+    /// The name gw502 knows the program by, and the name of its processes.
+    #[must_use]
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Nginx | Self::NginxStream => "nginx",
+            Self::Haproxy | Self::HaproxyTcp => "haproxy",
+        }
+    }
+
+    /// Whether it is nginx, in either mode.
+    #[must_use]
+    pub const fn is_nginx(self) -> bool {
+        matches!(self, Self::Nginx | Self::NginxStream)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Nginx => "nginx",
+            Self::NginxStream => "nginx-stream",
+            Self::Haproxy => "haproxy",
+            Self::HaproxyTcp => "haproxy-tcp",
+        })
+    }
+}
+
+/// How a proxy is configured.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Program and mode.
+    pub kind: Kind,
+    /// The only upstream it has.
+    pub upstream: SocketAddr,
+    /// How long it waits for a connection to the upstream.
+    pub connect_timeout: Duration,
+    /// How long it waits for the upstream's answer.
+    pub read_timeout: Duration,
+    /// How often `HAProxy` tries again after a failed connection; nginx has one upstream and
+    /// never does.
+    pub retries: u32,
+    /// Whether it keeps connections to the upstream for the next request.
+    pub keep_alive: bool,
+}
+
+/// What a proxy logged about the requests it got.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Log {
+    /// Requests it finished.
+    pub requests: usize,
+    /// Connections to the upstream it tried for them.
+    pub attempts: usize,
+    /// The lines that speak of a failure.
+    pub complaints: Vec<String>,
+}
+
+/// A running proxy; ended when dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    kind: Kind,
+    process: Process,
+    // Where `HAProxy` logs to; nginx logs to its standard outputs.
+    log: Option<LogSocket>,
+    port: u16,
+    workers: Vec<u32>,
+}
+
+impl Proxy {
+    /// Starts one in the proxy's namespace of `lab` and waits until it listens.
+    #[must_use]
+    #[track_caller]
+    pub fn start(lab: &Lab, settings: &Settings) -> Self {
+        let port = free_port(lab.proxy());
+        let scratch = lab.scratch();
+        let log = (!settings.kind.is_nginx())
+            .then(|| LogSocket::bind(lab.proxy(), scratch.join(&format!("log-{port}"))));
+        let mut command = match &log {
+            None => nginx::command(settings, port, scratch),
+            Some(log) => haproxy::command(settings, port, scratch, log.path()),
+        };
+        let process = lab.proxy().enter(|| Process::start(&mut command));
+        let mut proxy = Self {
+            kind: settings.kind,
+            process,
+            log,
+            port,
+            workers: Vec::new(),
+        };
+        proxy.wait_ready(lab.proxy(), &command);
+        proxy
+    }
+
+    /// Program and mode.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Where a client at its side reaches it.
+    #[must_use]
+    pub fn target(&self) -> SocketAddr {
+        self.target_at(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// Where a client that knows the proxy by `address` reaches it.
+    #[must_use]
+    pub const fn target_at(&self, address: IpAddr) -> SocketAddr {
+        SocketAddr::new(address, self.port)
+    }
+
+    /// The processes that connect to upstreams.
+    #[must_use]
+    pub fn workers(&self) -> &[u32] {
+        &self.workers
+    }
+
+    /// Waits until it has logged `requests` requests and returns what it said about them.
+    #[must_use]
+    pub fn wait_log(&self, requests: usize) -> Log {
+        let lines = self
+            .log
+            .as_ref()
+            .map_or(&self.process.stdout, |log| &log.lines);
+        lines.wait(PATIENCE, |lines| self.read(lines).requests >= requests);
+        let mut log = self.read(&lines.lines());
+        if self.kind.is_nginx() {
+            // Written before the request's own line, to another pipe.
+            let owed = |lines: &[String]| nginx::complaints(lines).len() >= log.attempts;
+            self.process.stderr.wait(Duration::from_millis(200), owed);
+            log.complaints = nginx::complaints(&self.process.stderr.lines());
+        }
+        log
+    }
+
+    /// Everything it wrote.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let log = self
+            .log
+            .as_ref()
+            .map(|log| log.lines.text())
+            .unwrap_or_default();
+        self.process.stderr.text() + &self.process.stdout.text() + &log
+    }
+
+    fn read(&self, lines: &[String]) -> Log {
+        if self.kind.is_nginx() {
+            nginx::read(lines)
+        } else {
+            haproxy::read(lines)
+        }
+    }
+
+    #[track_caller]
+    fn wait_ready(&mut self, namespace: &Namespace, command: &Command) {
+        let ready = deadline::holds_within(PATIENCE, || {
+            if let Some(status) = self.process.ended() {
+                self.process.stderr.wait_end(PATIENCE);
+                panic!("{command:?} ended at once, {status}:\n{}", self.text());
+            }
+            let complete = if self.kind.is_nginx() {
+                self.workers = children(self.process.pid());
+                self.workers.len() == nginx::WORKERS
+            } else {
+                self.workers = vec![self.process.pid()];
+                true
+            };
+            complete && listens(namespace, self.port)
+        });
+        assert!(
+            ready,
+            "{command:?} does not listen on port {}:\n{}",
+            self.port,
+            self.text()
+        );
+    }
+}
+
+/// A port nobody has in `namespace` now; nobody else asks for one in a test's own namespace.
+#[track_caller]
+fn free_port(namespace: &Namespace) -> u16 {
+    namespace.enter(|| {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a free port");
+        listener
+            .local_addr()
+            .expect("a bound socket has an address")
+            .port()
+    })
+}
+
+/// Whether something listens on `port`. Looked up, not tried: a stream proxy would pass the trial
+/// connection on.
+fn listens(namespace: &Namespace, port: u16) -> bool {
+    let sockets = namespace.enter(|| fs::read_to_string("/proc/thread-self/net/tcp"));
+    let here = format!(":{port:04X}");
+    sockets.unwrap_or_default().lines().any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let is_here = fields.next().is_some_and(|local| local.ends_with(&here));
+        is_here && fields.nth(1) == Some("0A")
+    })
+}
+
+/// The children of a process.
+fn children(pid: u32) -> Vec<u32> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let listed = fs::read_to_string(path).unwrap_or_default();
+    listed
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! nginx: its configuration and its logs.
+
+use std::process::Command;
+
+use super::{Kind, Log, Settings};
+use crate::scratch::Scratch;
+
+/// Worker processes, so that a wrong process id has a chance to show.
+pub(super) const WORKERS: usize = 2;
+
+/// Starts the line of each finished request.
+const MARK: &str = "request ";
+
+pub(super) fn command(settings: &Settings, port: u16, scratch: &Scratch) -> Command {
+    let configuration = configuration(settings, port, scratch);
+    let name = format!("nginx-{port}.conf");
+    let mut command = Command::new("nginx");
+    command
+        .arg("-e")
+        .arg("stderr")
+        .arg("-p")
+        .arg(scratch.path());
+    command.arg("-c").arg(scratch.write(&name, &configuration));
+    command
+}
+
+fn configuration(settings: &Settings, port: u16, scratch: &Scratch) -> String {
+    let directory = scratch.path().display();
+    let (module, service) = match settings.kind {
+        Kind::NginxStream => (
+            "load_module /usr/lib/nginx/modules/ngx_stream_module.so;",
+            stream(settings, port),
+        ),
+        _ => ("", http(settings, port, scratch)),
+    };
+    format!(
+        "
+        {module}
+        daemon off;
+        worker_processes {WORKERS};
+        error_log stderr;
+        pid {directory}/nginx-{port}.pid;
+        events {{ worker_connections 8192; }}
+        {service}
+        "
+    )
+}
+
+fn http(settings: &Settings, port: u16, scratch: &Scratch) -> String {
+    let directory = scratch.path().display();
+    let upstream = settings.upstream;
+    let connect = settings.connect_timeout.as_millis();
+    let read = settings.read_timeout.as_millis();
+    let (pool, version) = if settings.keep_alive {
+        ("keepalive 64;", "1.1")
+    } else {
+        ("", "1.0")
+    };
+    format!(
+        "
+        http {{
+            client_body_temp_path {directory}/body;
+            proxy_temp_path {directory}/proxy;
+            fastcgi_temp_path {directory}/fastcgi;
+            uwsgi_temp_path {directory}/uwsgi;
+            scgi_temp_path {directory}/scgi;
+            log_format bench '{MARK}status=$status attempts=\"$upstream_addr\"';
+            access_log /dev/stdout bench;
+            upstream upstreams {{
+                server {upstream};
+                {pool}
+            }}
+            server {{
+                listen 0.0.0.0:{port} backlog=4096;
+                location / {{
+                    proxy_pass http://upstreams;
+                    proxy_http_version {version};
+                    proxy_set_header Connection '';
+                    proxy_connect_timeout {connect}ms;
+                    proxy_send_timeout {read}ms;
+                    proxy_read_timeout {read}ms;
+                }}
+            }}
+        }}
+        "
+    )
+}
+
+fn stream(settings: &Settings, port: u16) -> String {
+    let upstream = settings.upstream;
+    let connect = settings.connect_timeout.as_millis();
+    let read = settings.read_timeout.as_millis();
+    format!(
+        "
+        stream {{
+            log_format bench '{MARK}status=$status attempts=\"$upstream_addr\"';
+            access_log /dev/stdout bench;
+            server {{
+                listen 0.0.0.0:{port} backlog=4096;
+                proxy_pass {upstream};
+                proxy_connect_timeout {connect}ms;
+                proxy_timeout {read}ms;
+            }}
+        }}
+        "
+    )
+}
+
+/// Reads the access log.
+pub(super) fn read(lines: &[String]) -> Log {
+    let requests = lines.iter().filter_map(|line| line.strip_prefix(MARK));
+    let mut log = Log::default();
+    for request in requests {
+        log.requests += 1;
+        log.attempts += request.split('"').nth(1).map_or(0, attempts);
+    }
+    log
+}
+
+/// How many connections `$upstream_addr` names: `a, b` in one group of servers, ` : ` between
+/// groups, `-` for none.
+fn attempts(upstream_addr: &str) -> usize {
+    upstream_addr
+        .split([',', ' '])
+        .filter(|word| !matches!(*word, "" | ":" | "-"))
+        .count()
+}
+
+/// The lines of the error log that speak of an upstream.
+pub(super) fn complaints(lines: &[String]) -> Vec<String> {
+    lines
+        .iter()
+        .filter(|line| line.contains("upstream: \""))
+        .cloned()
+        .collect()
+}

@@ -1,0 +1,165 @@
+//! Servers that misbehave in a chosen way and count what they did.
+//!
+//! An upstream is a listener inside a namespace, on a port the kernel chose, and threads that
+//! handle its connections. Dropping it stops and joins them all.
+
+mod behaviour;
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage};
+
+pub use self::behaviour::Behaviour;
+use crate::netns::Namespace;
+use crate::tolerate;
+
+/// What an upstream did so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Connections it accepted.
+    pub accepted: u64,
+    /// Whole requests it read.
+    pub requests: u64,
+    /// Bytes it read.
+    pub bytes: u64,
+}
+
+/// The same, as the threads keep it.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    accepted: AtomicU64,
+    requests: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// A server inside a namespace.
+#[derive(Debug)]
+pub struct Upstream {
+    address: SocketAddr,
+    counters: Arc<Counters>,
+    // A listener that nobody accepts from, or a port that is only kept.
+    _idle: Option<OwnedFd>,
+    stop: Option<UnixStream>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl Upstream {
+    /// Starts one at `address`, on a free port.
+    #[must_use]
+    #[track_caller]
+    pub fn start(namespace: &Namespace, address: IpAddr, behaviour: Behaviour) -> Self {
+        let socket = namespace.enter(|| bind(address));
+        let address = local_address(&socket);
+        let counters = Arc::new(Counters::default());
+        if behaviour != Behaviour::Refuse {
+            let backlog = socket::Backlog::new(4096).expect("a usual backlog");
+            socket::listen(&socket, backlog).expect("a bound socket listens");
+        }
+        if matches!(behaviour, Behaviour::Refuse | Behaviour::NeverAccept) {
+            return Self {
+                address,
+                counters,
+                _idle: Some(socket),
+                stop: None,
+                acceptor: None,
+            };
+        }
+        let listener = TcpListener::from(socket);
+        listener.set_nonblocking(true).expect("our own socket");
+        let (stop, stopped) = UnixStream::pair().expect("a socket pair");
+        let acceptor = thread::spawn({
+            let counters = Arc::clone(&counters);
+            move || accept(&listener, behaviour, &counters, &stopped)
+        });
+        Self {
+            address,
+            counters,
+            _idle: None,
+            stop: Some(stop),
+            acceptor: Some(acceptor),
+        }
+    }
+
+    /// Where it listens, or would.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it did so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            accepted: self.counters.accepted.load(Ordering::Relaxed),
+            requests: self.counters.requests.load(Ordering::Relaxed),
+            bytes: self.counters.bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        // Closing our end wakes every thread that waits.
+        drop(self.stop.take());
+        if let Some(acceptor) = self.acceptor.take() {
+            tolerate(acceptor.join());
+        }
+    }
+}
+
+/// Accepts until told to stop, one thread for each connection, and joins them.
+fn accept(listener: &TcpListener, behaviour: Behaviour, counters: &Counters, stopped: &UnixStream) {
+    thread::scope(|scope| {
+        while readable(listener, stopped) {
+            let Ok((stream, _)) = listener.accept() else {
+                continue;
+            };
+            counters.accepted.fetch_add(1, Ordering::Relaxed);
+            if behaviour.ends_on_accept() {
+                // Not through a thread: the sooner, the closer to the handshake.
+                behaviour.serve(stream, counters, stopped);
+                continue;
+            }
+            scope.spawn(move || behaviour.serve(stream, counters, stopped));
+        }
+    });
+}
+
+/// Waits until `socket` can be read; `false` when told to stop before.
+pub(crate) fn readable(socket: &impl AsFd, stopped: &UnixStream) -> bool {
+    let mut waiting = [
+        PollFd::new(socket.as_fd(), PollFlags::POLLIN),
+        PollFd::new(stopped.as_fd(), PollFlags::POLLIN),
+    ];
+    poll(&mut waiting, PollTimeout::NONE).is_ok() && waiting[1].any() == Some(false)
+}
+
+/// A socket on a port the kernel chose, in the namespace of the calling thread.
+#[track_caller]
+fn bind(address: IpAddr) -> OwnedFd {
+    let family = if address.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
+    let socket = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
+        .expect("a TCP socket");
+    let wanted = SockaddrStorage::from(SocketAddr::new(address, 0));
+    socket::bind(socket.as_raw_fd(), &wanted)
+        .unwrap_or_else(|error| panic!("cannot bind {address}: {error}"));
+    socket
+}
+
+#[track_caller]
+fn local_address(socket: &OwnedFd) -> SocketAddr {
+    let copy = socket.try_clone().expect("a second handle");
+    TcpListener::from(copy)
+        .local_addr()
+        .expect("a bound socket has an address")
+}
