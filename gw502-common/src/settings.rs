@@ -9,3 +9,22 @@ pub const ALL_PROCESSES: &str = "CFG_ALL_PROCESSES";
 /// `u32`: non-zero when this kernel's `tcp_send_reset` has its third argument, the reason
 /// (Linux 6.10+).
 pub const SEND_RESET_REASON: &str = "CFG_SEND_RESET_REASON";
+
+/// `u32`: non-zero watches only the upstreams in the `WANTED` and `NETWORKS` maps.
+pub const UPSTREAMS: &str = "CFG_UPSTREAMS";
+
+/// `u64`: id of the cgroup (v2) whose processes are watched, with those of its descendants; zero
+/// for any.
+pub const CGROUP_ID: &str = "CFG_CGROUP_ID";
+
+/// `u32`: how many levels that cgroup lies below the root.
+pub const CGROUP_LEVEL: &str = "CFG_CGROUP_LEVEL";
+
+/// Every setting.
+pub const ALL: [&str; 5] = [
+    ALL_PROCESSES,
+    SEND_RESET_REASON,
+    UPSTREAMS,
+    CGROUP_ID,
+    CGROUP_LEVEL,
+];

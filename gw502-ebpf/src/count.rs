@@ -8,9 +8,9 @@ use core::arch::asm;
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use gw502_common::ending::{ENDINGS, Ending};
-use gw502_common::wire::{Connection, LossReason, UpstreamCounts, UpstreamKey};
+use gw502_common::wire::{Connection, LossReason, SkipReason, UpstreamCounts, UpstreamKey};
 
-use crate::maps::{LOSSES, LOST_TOTAL, UPSTREAMS};
+use crate::maps::{LOSSES, LOST_TOTAL, SKIPS, UPSTREAMS};
 
 /// A new upstream's counts. In `.rodata`, because the BPF stack is 512 bytes in all.
 static NOTHING_YET: UpstreamCounts = UpstreamCounts {
@@ -99,6 +99,15 @@ pub(crate) fn loss(reason: LossReason) {
     if let Some(slot) = LOSSES.get_ptr_mut(reason as u32) {
         add_one(slot);
     }
+}
+
+/// Counts an attempt that nobody asked for. Nothing is lost by it.
+#[inline(always)]
+pub(crate) fn skip(reason: SkipReason) -> Lost {
+    if let Some(slot) = SKIPS.get_ptr_mut(reason as u32) {
+        add_one(slot);
+    }
+    None
 }
 
 /// Counts a failure record that found no room.

@@ -26,6 +26,18 @@ pub(crate) static CFG_ALL_PROCESSES: u32 = 0;
 #[unsafe(no_mangle)]
 pub(crate) static CFG_SEND_RESET_REASON: u32 = 0;
 
+/// See [`gw502_common::settings::UPSTREAMS`].
+#[unsafe(no_mangle)]
+pub(crate) static CFG_UPSTREAMS: u32 = 0;
+
+/// See [`gw502_common::settings::CGROUP_ID`].
+#[unsafe(no_mangle)]
+pub(crate) static CFG_CGROUP_ID: u64 = 0;
+
+/// See [`gw502_common::settings::CGROUP_LEVEL`].
+#[unsafe(no_mangle)]
+pub(crate) static CFG_CGROUP_LEVEL: u32 = 0;
+
 /// The value that the user side froze into `global`.
 #[inline(always)]
 pub(crate) fn frozen<T: Copy>(global: &'static T) -> T {

@@ -7,7 +7,7 @@
 //!   per backend. A body knows no context type.
 //! - `kernel/`: typed readers of the kernel's structs, the only callers of `bpf_probe_read_kernel`.
 //! - `emit.rs`: the only place a record leaves, and where a record that cannot leave is counted.
-//! - `count.rs`: per-CPU counters. `maps.rs`, `globals.rs`: what their names say.
+//! - `filter.rs`: whose attempts are looked at. `count.rs`: per-CPU counters. `maps.rs`, `globals.rs`: what their names say.
 //!
 //! No loops, no indexing, no arithmetic that can panic: a panic path is a verifier reject.
 #![no_std]
@@ -18,6 +18,7 @@
 mod capability;
 mod count;
 mod emit;
+mod filter;
 mod globals;
 mod kernel;
 mod maps;

@@ -2,9 +2,9 @@
 //! Every map, with its size and the reason for it. The user side may change each size.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, RingBuf};
 use gw502_common::wire::{
-    Clients, Connection, ListenKey, LossReason, ProxyKey, UpstreamCounts, UpstreamKey,
+    Clients, Connection, ListenKey, LossReason, ProxyKey, SkipReason, UpstreamCounts, UpstreamKey,
 };
 
 /// Failure records on their way to user space. 256 KiB hold over a thousand: some seconds of a
@@ -32,6 +32,19 @@ pub(crate) static PROXIES: HashMap<[u8; 16], u8> = HashMap::with_max_entries(256
 /// Thread-group ids to watch.
 #[map]
 pub(crate) static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(1024, 0);
+
+/// Upstreams to watch: an address with its port, or with port 0 for any; `netns` is 0.
+#[map]
+pub(crate) static WANTED: HashMap<UpstreamKey, u8> = HashMap::with_max_entries(1024, 0);
+
+/// Networks to watch, over the 16 bytes of an address: IPv4 prefixes are 96 bits longer.
+#[map]
+pub(crate) static NETWORKS: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1024, 0);
+
+/// Attempts of watched processes that were not looked at, by [`SkipReason`].
+#[map]
+pub(crate) static SKIPS: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(SkipReason::ALL.len() as u32, 0);
 
 /// What could not be kept, by [`LossReason`].
 #[map]

@@ -75,3 +75,28 @@ impl LossReason {
         }
     }
 }
+
+/// Why an attempt of a watched process was not looked at: index into the per-CPU `SKIPS` map.
+///
+/// A skip is chosen, a loss is not. Ids are never reused.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SkipReason {
+    /// `--upstream` names others.
+    Upstream = 0,
+    /// `--cgroup` names another.
+    Cgroup = 1,
+}
+
+impl SkipReason {
+    /// Every reason, in the order of the map.
+    pub const ALL: [Self; 2] = [Self::Upstream, Self::Cgroup];
+
+    /// The name in JSON and summaries.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream",
+            Self::Cgroup => "cgroup",
+        }
+    }
+}

@@ -21,16 +21,16 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use gw502_common::ending::{Ending, judge, matters};
 use gw502_common::tcp::{SHUTDOWN_BOTH, state};
-use gw502_common::wire::{Connection, LossReason, SocketFacts, flag};
+use gw502_common::wire::{Connection, LossReason, SkipReason, SocketFacts, flag};
 
 use crate::capability::clients;
 use crate::count::{self, Lost, Tally};
 use crate::emit;
-use crate::globals::{CFG_ALL_PROCESSES, frozen};
+use crate::filter;
 use crate::kernel::boot_ns;
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Process;
-use crate::maps::{CONNECTIONS, PIDS, PROXIES};
+use crate::maps::CONNECTIONS;
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn connection_tpbtf(ctx: BtfTracePointContext) -> i32 {
@@ -88,8 +88,15 @@ fn started(sock: Sock) -> Lost {
     }
     let process = Process::current();
     let comm = process.comm();
-    if !watched(process, &comm) {
+    if !filter::named(process, &comm) {
         return None;
+    }
+    if !filter::in_cgroup() {
+        return count::skip(SkipReason::Cgroup);
+    }
+    let (daddr, dport) = (sock.daddr(), sock.dport());
+    if !filter::upstream(&daddr, dport) {
+        return count::skip(SkipReason::Upstream);
     }
     let connection = Connection {
         start_ns: boot_ns(),
@@ -99,10 +106,10 @@ fn started(sock: Sock) -> Lost {
         cgroup_id: process.cgroup_id(),
         tgid: process.tgid(),
         netns: sock.netns(),
-        daddr: sock.daddr(),
+        daddr,
         comm,
         family: sock.family(),
-        dport: sock.dport(),
+        dport,
         ..Connection::default()
     };
     count::settle(count::upstream(&connection, Tally::Attempt));
@@ -117,17 +124,10 @@ fn started(sock: Sock) -> Lost {
 fn listening(sock: Sock) -> Lost {
     let process = Process::current();
     let comm = process.comm();
-    if sock.is_tcp() && watched(process, &comm) {
+    if sock.is_tcp() && filter::named(process, &comm) && filter::in_cgroup() {
         return clients::listening(sock.netns(), sock.sport(), &comm);
     }
     None
-}
-
-#[inline(always)]
-fn watched(process: Process, comm: &[u8; 16]) -> bool {
-    frozen(&CFG_ALL_PROCESSES) != 0
-        || PROXIES.get_ptr(comm).is_some()
-        || PIDS.get_ptr(process.tgid()).is_some()
 }
 
 #[inline(always)]

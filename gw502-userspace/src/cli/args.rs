@@ -69,6 +69,10 @@ pub struct TraceArgs {
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub pid: Vec<u32>,
 
+    /// Only processes in this cgroup (v2) and below it, such as /system.slice/nginx.service.
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Option<PathBuf>,
+
     /// Only this upstream (repeatable): ADDRESS, ADDRESS:PORT, [IPV6]:PORT or NETWORK/PREFIX.
     #[arg(long, value_name = "UPSTREAM")]
     pub upstream: Vec<UpstreamFilter>,

@@ -54,6 +54,18 @@ impl UpstreamFilter {
     }
 }
 
+impl UpstreamFilter {
+    /// What the kernel side compares with: the address in 16 bytes, where IPv4 is mapped, how many
+    /// of their bits count, and the port, if only one is meant.
+    pub fn parts(&self) -> ([u8; 16], u32, Option<u16>) {
+        let (bytes, shift) = match self.network {
+            IpAddr::V4(address) => (address.to_ipv6_mapped().octets(), 96),
+            IpAddr::V6(address) => (address.octets(), 0),
+        };
+        (bytes, shift + u32::from(self.prefix), self.port)
+    }
+}
+
 /// Whether the first `bits` bits are the same.
 fn same_prefix(a: &[u8], b: &[u8], bits: u8) -> bool {
     a.iter().zip(b).zip(0_u8..).all(|((a, b), byte)| {

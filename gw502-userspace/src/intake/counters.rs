@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aya::maps::{Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
-use gw502_common::wire::{LossReason, UpstreamCounts, UpstreamKey};
+use gw502_common::wire::{LossReason, SkipReason, UpstreamCounts, UpstreamKey};
 
 use crate::aggregate::{Totals, UpstreamId};
 use crate::event::{Endpoint, address};
@@ -13,14 +13,16 @@ use crate::event::{Endpoint, address};
 pub struct Counters {
     upstreams: PerCpuHashMap<MapData, UpstreamKey, UpstreamCounts>,
     losses: PerCpuArray<MapData, u64>,
+    skips: PerCpuArray<MapData, u64>,
 }
 
 impl Counters {
     /// Takes the maps over.
-    pub fn new(upstreams: Map, losses: Map) -> Result<Self, MapError> {
+    pub fn new(upstreams: Map, losses: Map, skips: Map) -> Result<Self, MapError> {
         Ok(Self {
             upstreams: upstreams.try_into()?,
             losses: losses.try_into()?,
+            skips: skips.try_into()?,
         })
     }
 
@@ -44,15 +46,33 @@ impl Counters {
 
     /// What could not be kept, by reason, reasons with none left out.
     pub fn losses(&self) -> Result<BTreeMap<&'static str, u64>, MapError> {
-        let mut lost = BTreeMap::new();
-        for reason in LossReason::ALL {
-            let total: u64 = self.losses.get(&(reason as u32), 0)?.iter().sum();
-            if total > 0 {
-                lost.insert(reason.name(), total);
-            }
-        }
-        Ok(lost)
+        totals(
+            &self.losses,
+            LossReason::ALL.map(|reason| (reason as u32, reason.name())),
+        )
     }
+
+    /// Attempts that nobody asked for, by reason, reasons with none left out.
+    pub fn skips(&self) -> Result<BTreeMap<&'static str, u64>, MapError> {
+        totals(
+            &self.skips,
+            SkipReason::ALL.map(|reason| (reason as u32, reason.name())),
+        )
+    }
+}
+
+fn totals<const N: usize>(
+    map: &PerCpuArray<MapData, u64>,
+    reasons: [(u32, &'static str); N],
+) -> Result<BTreeMap<&'static str, u64>, MapError> {
+    let mut counted = BTreeMap::new();
+    for (index, name) in reasons {
+        let total: u64 = map.get(&index, 0)?.iter().sum();
+        if total > 0 {
+            counted.insert(name, total);
+        }
+    }
+    Ok(counted)
 }
 
 fn add(sum: Totals, cpu: &UpstreamCounts) -> Totals {

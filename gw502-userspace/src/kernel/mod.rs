@@ -1,5 +1,6 @@
 //! Looking at the machine, changing nothing.
 
+pub mod cgroup;
 pub mod layout;
 pub mod listeners;
 pub mod privilege;

@@ -5,7 +5,7 @@ use crate::cli::args::TraceArgs;
 use crate::cli::exit::Exit;
 use crate::kernel::layout::{self, LayoutError};
 use crate::kernel::root::KernelRoot;
-use crate::kernel::{listeners, privilege};
+use crate::kernel::{cgroup, listeners, privilege};
 use crate::probe::{Probe, ProbeError, Watch};
 
 /// Proxies that are watched when nobody says otherwise, by the name of their main thread.
@@ -38,7 +38,7 @@ pub(super) const KNOWN_PROXIES: &[&str] = &[
 ];
 
 /// Whom the options ask to watch.
-pub(super) fn watch(args: &TraceArgs) -> Watch {
+pub(super) fn watch(args: &TraceArgs, root: &KernelRoot) -> Result<Watch, Problem> {
     let named_nobody = args.proxy.is_empty() && args.pid.is_empty();
     let names = if named_nobody && !args.all_processes {
         KNOWN_PROXIES
@@ -48,11 +48,27 @@ pub(super) fn watch(args: &TraceArgs) -> Watch {
     } else {
         args.proxy.clone()
     };
-    Watch {
+    let cgroup = args
+        .cgroup
+        .as_deref()
+        .map(|path| cgroup::find(root, path))
+        .transpose();
+    let cgroup = cgroup.map_err(|error| {
+        let what = "cannot watch that cgroup";
+        Problem::new(
+            Exit::Usage,
+            what,
+            &error,
+            "`systemd-cgls` shows the cgroups of this host",
+        )
+    })?;
+    Ok(Watch {
         all_processes: args.all_processes,
         names,
         pids: args.pid.clone(),
-    }
+        cgroup,
+        upstreams: args.upstream.clone(),
+    })
 }
 
 /// Loads the programs, or says why that cannot be.

@@ -30,7 +30,7 @@ use crate::sink::{Console, SinkError};
 /// Runs until a signal, `--duration`, `--count` or the end of the reader.
 pub async fn run(args: TraceArgs) -> Result<Exit, Problem> {
     let root = KernelRoot::new(args.btf.clone());
-    let watch = setup::watch(&args);
+    let watch = setup::watch(&args, &root)?;
     let mut stop = Stop::new(args.duration).map_err(|error| failed("cannot wait", &error))?;
     let origin = origin(&root).map_err(|error| failed("cannot tell the time", &error))?;
 
@@ -226,11 +226,9 @@ impl Trace {
 
     fn wanted(&self, failure: &Failure) -> bool {
         let args = &self.args;
-        let upstream =
-            args.upstream.is_empty() || args.upstream.iter().any(|u| u.matches(&failure.upstream));
         let class = args.class.is_empty() || args.class.contains(&failure.class);
         let cause = args.cause.is_empty() || args.cause.contains(&failure.cause);
-        upstream && class && cause && (args.include_aborted || failure.is_failure())
+        class && cause && (args.include_aborted || failure.is_failure())
     }
 
     /// The summary, from counters that no longer move.
@@ -245,16 +243,12 @@ impl Trace {
                 losses.insert(reason, count);
             }
         }
-        let mut upstreams = self.tally.summarise(&counted);
-        if !self.args.upstream.is_empty() {
-            upstreams.retain(|row| {
-                row.id
-                    .is_some_and(|id| self.args.upstream.iter().any(|u| u.matches(&id.upstream)))
-            });
-        }
+        let upstreams = self.tally.summarise(&counted);
+        let skips = counters.skips().map_err(TraceError::Counters)?;
         let summary = Summary {
             upstreams,
             losses,
+            skips,
             aborted_shown: self.args.include_aborted,
         };
         let bytes = match self.args.output {

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 
+use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuHashMap, PerCpuValues, RingBuf};
 use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::{BtfTracePoint, ProgramError};
@@ -12,7 +13,9 @@ use gw502_common::hooks::{HOOKS, Hook};
 use gw502_common::settings;
 use gw502_common::wire::{Clients, ListenKey, ProxyKey, UpstreamCounts, UpstreamKey};
 
+use crate::cli::filter::UpstreamFilter;
 use crate::intake::counters::Counters;
+use crate::kernel::cgroup::Cgroup;
 use crate::kernel::layout::KernelLayout;
 use crate::kernel::listeners::Listener;
 use crate::kernel::processes::same_name;
@@ -29,6 +32,10 @@ pub struct Watch {
     pub names: Vec<String>,
     /// Thread-group ids.
     pub pids: Vec<u32>,
+    /// Only processes in this cgroup and below it.
+    pub cgroup: Option<Cgroup>,
+    /// Only these upstreams; empty means any.
+    pub upstreams: Vec<UpstreamFilter>,
 }
 
 /// Why the kernel side could not be set up.
@@ -121,10 +128,15 @@ impl Probe {
             })?;
         let all_processes = u32::from(watch.all_processes);
         let send_reset_reason = u32::from(layout.send_reset_reason);
+        let upstreams = u32::from(!watch.upstreams.is_empty());
+        let Cgroup { id, level } = watch.cgroup.unwrap_or(Cgroup { id: 0, level: 0 });
         let mut loader = EbpfLoader::new();
         loader
             .btf(Some(&btf))
             .override_global(settings::ALL_PROCESSES, &all_processes, true)
+            .override_global(settings::UPSTREAMS, &upstreams, true)
+            .override_global(settings::CGROUP_ID, &id, true)
+            .override_global(settings::CGROUP_LEVEL, &level, true)
             .override_global(settings::SEND_RESET_REASON, &send_reset_reason, true);
         for (global, offset) in &layout.offsets {
             loader.override_global(global, offset, true);
@@ -137,6 +149,7 @@ impl Probe {
             watch.names.iter().map(|name| comm(name)),
         )?;
         fill_set(&mut ebpf, "PIDS", watch.pids.iter().copied())?;
+        want(&mut ebpf, &watch.upstreams)?;
         make_room_for_others(&mut ebpf)?;
         for hook in HOOKS {
             let failed = |source| program_error(hook, source);
@@ -207,7 +220,8 @@ impl Probe {
     pub fn counters(&mut self) -> Result<Counters, ProbeError> {
         let upstreams = take(&mut self.ebpf, "UPSTREAMS")?;
         let losses = take(&mut self.ebpf, "LOSSES")?;
-        Counters::new(upstreams, losses).map_err(|source| ProbeError::Map {
+        let skips = take(&mut self.ebpf, "SKIPS")?;
+        Counters::new(upstreams, losses, skips).map_err(|source| ProbeError::Map {
             map: "UPSTREAMS",
             source,
         })
@@ -265,6 +279,30 @@ fn fill_set<K: aya::Pod>(
     let mut set: HashMap<_, K, u8> = HashMap::try_from(map).map_err(failed)?;
     for key in keys {
         set.insert(key, 1, 0).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Tells the kernel side which upstreams are wanted: whole addresses by look-up, networks by
+/// longest prefix.
+fn want(ebpf: &mut Ebpf, upstreams: &[UpstreamFilter]) -> Result<(), ProbeError> {
+    let (networks, addresses): (Vec<_>, Vec<_>) = upstreams
+        .iter()
+        .map(UpstreamFilter::parts)
+        .partition(|(_, bits, _)| *bits < 128);
+    let keys = addresses.into_iter().map(|(address, _, port)| UpstreamKey {
+        address,
+        port: port.unwrap_or(0),
+        ..UpstreamKey::default()
+    });
+    fill_set(ebpf, "WANTED", keys)?;
+    let name = "NETWORKS";
+    let failed = |source| ProbeError::Map { map: name, source };
+    let map = ebpf.map_mut(name).ok_or(ProbeError::Missing { name })?;
+    let mut trie: LpmTrie<_, [u8; 16], u8> = LpmTrie::try_from(map).map_err(failed)?;
+    for (network, bits, _) in networks {
+        trie.insert(&Key::new(bits, network), 1, 0)
+            .map_err(failed)?;
     }
     Ok(())
 }
@@ -349,8 +387,7 @@ mod tests {
     #[test]
     fn the_object_holds_a_global_for_each_kernel_field_and_setting() {
         let fields = KERNEL_FIELDS.iter().map(|field| field.global);
-        let settings = [settings::ALL_PROCESSES, settings::SEND_RESET_REASON];
-        let table: BTreeSet<_> = fields.chain(settings).map(str::to_owned).collect();
+        let table: BTreeSet<_> = fields.chain(settings::ALL).map(str::to_owned).collect();
         let globals: BTreeSet<_> = symbols(".rodata", SymbolKind::Data)
             .into_iter()
             .filter(|name| name.starts_with("OFF_") || name.starts_with("CFG_"))

@@ -125,6 +125,7 @@ struct SummaryLine<'a> {
     host: &'a str,
     upstreams: Vec<UpstreamLine>,
     lost: &'a BTreeMap<&'static str, u64>,
+    skipped: &'a BTreeMap<&'static str, u64>,
 }
 
 /// The end of a run as a line of JSON, newline included.
@@ -138,6 +139,7 @@ pub fn summary(summary: &Summary, origin: &Origin) -> Bytes {
             .map(|row| upstream(row, origin))
             .collect(),
         lost: &summary.losses,
+        skipped: &summary.skips,
     })
 }
 

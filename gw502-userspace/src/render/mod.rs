@@ -24,6 +24,8 @@ pub struct Summary {
     pub upstreams: Vec<UpstreamSummary>,
     /// What could not be kept, by reason.
     pub losses: std::collections::BTreeMap<&'static str, u64>,
+    /// Attempts of watched processes that were not asked for, by reason.
+    pub skips: std::collections::BTreeMap<&'static str, u64>,
     /// Whether what the proxy cancelled was shown.
     pub aborted_shown: bool,
 }

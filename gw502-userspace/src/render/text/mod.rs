@@ -162,6 +162,10 @@ pub fn summary(summary: &Summary, origin: &Origin, style: &Style) -> String {
             "{count} cancelled by the proxy itself (--include-aborted shows them)"
         )),
     }
+    let skipped: u64 = summary.skips.values().sum();
+    if skipped > 0 {
+        notes.push(format!("{skipped} attempts outside the filter"));
+    }
     push(&mut text, format_args!("{}\n", notes.join(" · ")));
     text
 }

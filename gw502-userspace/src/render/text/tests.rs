@@ -133,6 +133,7 @@ fn the_table_names_the_worst_and_what_was_lost() {
     let summary = Summary {
         upstreams,
         losses,
+        skips: BTreeMap::new(),
         aborted_shown: false,
     };
     let expected = "\
@@ -151,6 +152,7 @@ fn an_empty_run_says_so() {
     let summary = Summary {
         upstreams: Vec::new(),
         losses: BTreeMap::new(),
+        skips: BTreeMap::new(),
         aborted_shown: false,
     };
     let text = super::summary(&summary, &origin(), &style(false, None));
