@@ -109,6 +109,11 @@ pub struct TraceArgs {
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
     pub color: Colour,
 
+    /// Size of the ring buffer of failures in KiB, a power of two; a storm that outruns it is
+    /// counted, and shown as lost.
+    #[arg(long, value_name = "KIB", default_value_t = 256, value_parser = parse_ring, hide_short_help = true)]
+    pub ring_size: u32,
+
     /// Where the kernel's type information (BTF) is.
     #[arg(long, value_name = "FILE", env = "GW502_BTF", hide = true)]
     pub btf: Option<PathBuf>,
@@ -139,6 +144,13 @@ fn parse_name(text: &str) -> Result<String, String> {
         return Err("a process name has at least one character and no NUL".to_owned());
     }
     Ok(text.to_owned())
+}
+
+fn parse_ring(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(kib) if kib.is_power_of_two() && (4..=1_048_576).contains(&kib) => Ok(kib),
+        _ => Err("a ring has a power of two of KiB, from 4 to 1048576".to_owned()),
+    }
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

@@ -68,6 +68,7 @@ pub(super) fn watch(args: &TraceArgs, root: &KernelRoot) -> Result<Watch, Proble
         pids: args.pid.clone(),
         cgroup,
         upstreams: args.upstream.clone(),
+        ring_bytes: args.ring_size * 1024,
     })
 }
 

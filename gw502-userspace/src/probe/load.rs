@@ -36,6 +36,8 @@ pub struct Watch {
     pub cgroup: Option<Cgroup>,
     /// Only these upstreams; empty means any.
     pub upstreams: Vec<UpstreamFilter>,
+    /// Bytes of the ring of failure records: a power of two, a page at least.
+    pub ring_bytes: u32,
 }
 
 /// Why the kernel side could not be set up.
@@ -133,6 +135,7 @@ impl Probe {
         let mut loader = EbpfLoader::new();
         loader
             .btf(Some(&btf))
+            .map_max_entries("FAILURES", watch.ring_bytes)
             .override_global(settings::ALL_PROCESSES, &all_processes, true)
             .override_global(settings::UPSTREAMS, &upstreams, true)
             .override_global(settings::CGROUP_ID, &id, true)
