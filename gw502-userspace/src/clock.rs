@@ -6,9 +6,10 @@
 
 use jiff::Timestamp;
 use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 
 /// One moment on both clocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeAnchor {
     /// Nanoseconds since 1970 minus nanoseconds of `CLOCK_BOOTTIME`.
     pub offset_ns: i64,

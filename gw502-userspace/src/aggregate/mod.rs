@@ -2,10 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Cause, Class, Endpoint, Failure};
 
+/// Everything that the kernel side counted in a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Each upstream's totals; `None` collects the upstreams that found no room of their own.
+    pub upstreams: Vec<(Option<UpstreamId>, Totals)>,
+    /// What could not be kept, by reason, reasons with none left out.
+    pub losses: BTreeMap<String, u64>,
+    /// Attempts that nobody asked for, by reason, reasons with none left out.
+    pub skips: BTreeMap<String, u64>,
+}
+
 /// An upstream as it is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UpstreamId {
     /// Its address.
     pub upstream: Endpoint,
@@ -14,7 +27,7 @@ pub struct UpstreamId {
 }
 
 /// What the kernel counted of an upstream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Connects started.
     pub attempts: u64,
@@ -57,10 +70,7 @@ impl Tally {
 
     /// Joins the events with the kernel's counters. Upstreams without an attempt are left out;
     /// the worst come first.
-    pub fn summarise(
-        &self,
-        counted: &BTreeMap<Option<UpstreamId>, Totals>,
-    ) -> Vec<UpstreamSummary> {
+    pub fn summarise(&self, counted: &[(Option<UpstreamId>, Totals)]) -> Vec<UpstreamSummary> {
         let mut rows: Vec<_> = counted
             .iter()
             .filter(|(_, totals)| totals.attempts > 0 || totals.ended > 0)
@@ -74,18 +84,14 @@ impl Tally {
 impl Tally {
     /// The events of one counted upstream; of `None`, those of every upstream without its own
     /// counter.
-    fn seen_of(
-        &self,
-        id: Option<UpstreamId>,
-        counted: &BTreeMap<Option<UpstreamId>, Totals>,
-    ) -> Seen {
+    fn seen_of(&self, id: Option<UpstreamId>, counted: &[(Option<UpstreamId>, Totals)]) -> Seen {
         if let Some(id) = id {
             return self.seen.get(&id).cloned().unwrap_or_default();
         }
         let uncounted = self
             .seen
             .iter()
-            .filter(|(id, _)| !counted.contains_key(&Some(**id)));
+            .filter(|(id, _)| !counted.iter().any(|(other, _)| *other == Some(**id)));
         uncounted.fold(Seen::default(), |mut sum, (_, seen)| {
             for (kind, count) in &seen.kinds {
                 *sum.kinds.entry(*kind).or_default() += count;

@@ -49,7 +49,7 @@ fn totals(attempts: u64, ended: u64) -> Totals {
 fn the_worst_upstream_comes_first_and_healthy_ones_are_listed() {
     let mut tally = Tally::default();
     tally.add(&failure(2, Cause::Refused, 5));
-    let counted = [(Some(id(1)), totals(10, 0)), (Some(id(2)), totals(3, 1))].into();
+    let counted = vec![(Some(id(1)), totals(10, 0)), (Some(id(2)), totals(3, 1))];
     let rows = tally.summarise(&counted);
     assert_eq!(
         rows.iter().map(|row| row.id).collect::<Vec<_>>(),
@@ -63,7 +63,7 @@ fn the_worst_upstream_comes_first_and_healthy_ones_are_listed() {
 fn what_the_kernel_counted_and_nobody_received_is_lost_and_still_failed() {
     let mut tally = Tally::default();
     tally.add(&failure(1, Cause::Refused, 5));
-    let rows = tally.summarise(&[(Some(id(1)), totals(10, 4))].into());
+    let rows = tally.summarise(&[(Some(id(1)), totals(10, 4))]);
     assert_eq!((rows[0].lost, rows[0].failed()), (3, 4));
 }
 
@@ -71,7 +71,7 @@ fn what_the_kernel_counted_and_nobody_received_is_lost_and_still_failed() {
 fn what_the_proxy_cancelled_is_no_failure_and_not_lost() {
     let mut tally = Tally::default();
     tally.add(&failure(1, Cause::Cancelled, 5));
-    let rows = tally.summarise(&[(Some(id(1)), totals(10, 1))].into());
+    let rows = tally.summarise(&[(Some(id(1)), totals(10, 1))]);
     assert_eq!((rows[0].aborted, rows[0].failed(), rows[0].lost), (1, 0, 0));
     assert_eq!((rows[0].top_cause(), rows[0].since_ns), (None, None));
 }
@@ -81,7 +81,7 @@ fn upstreams_without_a_counter_of_their_own_are_summed() {
     let mut tally = Tally::default();
     tally.add(&failure(1, Cause::Refused, 5));
     tally.add(&failure(2, Cause::Refused, 6));
-    let rows = tally.summarise(&[(None, totals(9, 2))].into());
+    let rows = tally.summarise(&[(None, totals(9, 2))]);
     assert_eq!((rows[0].id, rows[0].failed(), rows[0].lost), (None, 2, 0));
     assert_eq!(rows[0].classes, [(Class::Refused, 2)].into());
 }
@@ -92,6 +92,6 @@ fn the_top_cause_is_the_most_frequent() {
     for cause in [Cause::Refused, Cause::SynUnanswered, Cause::SynUnanswered] {
         tally.add(&failure(1, cause, 5));
     }
-    let rows = tally.summarise(&[(Some(id(1)), totals(3, 3))].into());
+    let rows = tally.summarise(&[(Some(id(1)), totals(3, 3))]);
     assert_eq!(rows[0].top_cause(), Some(Cause::SynUnanswered));
 }

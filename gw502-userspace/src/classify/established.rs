@@ -5,12 +5,12 @@ use gw502_common::wire::{Connection, SocketFacts, clients};
 
 use super::waits::Waits;
 use super::{Verdict, elapsed_ns, error, gave_up, payload_received};
-use crate::event::{Cause, Evidence, Party, Phase, tcp_state_name};
+use crate::event::{Cause, Evidence, Party, Phase, TcpState};
 
 /// RST from the upstream before any byte of an answer.
 pub(super) fn reset(connection: &Connection, socket: &SocketFacts, at_ns: u64) -> Verdict {
     let seen = Evidence::RstReceived {
-        state: tcp_state_name(connection.rst_state),
+        state: TcpState(connection.rst_state),
     };
     let cause = if wrote_nothing(socket) {
         Cause::ResetAfterAccept

@@ -8,11 +8,12 @@ mod icmp;
 mod waits;
 
 use gw502_common::ending::Ending;
+use gw502_common::hooks::Backend;
 use gw502_common::tcp::{errno, state};
 use gw502_common::wire::{Connection, FailureRecord, SocketFacts, clients};
 
 use crate::event::{
-    Cause, Class, Endpoint, Errno, Evidence, Failure, Party, Phase, Proxy, address,
+    Cause, Class, Endpoint, Errno, Evidence, Failure, Party, Phase, Proxy, TcpState, address,
 };
 use crate::intake::decode::Decoded;
 
@@ -94,7 +95,7 @@ fn failure(decoded: &Decoded, verdict: Verdict, lost_before: u64) -> Failure {
         bytes_sent: socket.bytes_sent,
         bytes_received: payload_received(socket),
         evidence,
-        hook: "tracepoint",
+        hook: Backend::Tracepoint.name().into(),
         lost_before,
     }
 }
@@ -113,7 +114,9 @@ fn verdict(decoded: &Decoded, at_ns: u64, waits: &mut Waits) -> Verdict {
         Ending::Refused => connect(
             Cause::Refused,
             Some(errno::ECONNREFUSED),
-            vec![Evidence::RstReceived { state: "SYN_SENT" }],
+            vec![Evidence::RstReceived {
+                state: TcpState(state::SYN_SENT),
+            }],
         ),
         Ending::Icmp => icmp::verdict(connection, socket),
         Ending::SynTimedOut => connect(

@@ -36,6 +36,11 @@ pub enum Verb {
     /// Show each failure as it happens, and a table per upstream at the end.
     #[command(after_help = TRACE_EXAMPLES)]
     Trace(Box<TraceArgs>),
+    /// Record an incident to a file, to be looked at later or elsewhere.
+    #[command(after_help = RECORD_EXAMPLES)]
+    Record(Box<RecordArgs>),
+    /// Show a recording as `trace` would have shown it, on any machine, without root.
+    Replay(Box<ReplayArgs>),
     /// Show six failures live, with upstreams, a proxy and namespaces of its own (about 20 s).
     Demo,
     /// The demo's own proxy process.
@@ -54,9 +59,48 @@ Examples:
   gw502 trace --proxy my-gateway --class timeout
   gw502 trace --output json --duration 30s      for a pipe; the last line is the summary";
 
+const RECORD_EXAMPLES: &str = "\
+Examples:
+  gw502 record incident.gw502 --duration 10m
+  gw502 replay incident.gw502
+  gw502 replay incident.gw502 --class timeout --output json";
+
 /// `gw502 trace`.
 #[derive(Args, Debug)]
 pub struct TraceArgs {
+    /// What to watch.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// What to show of it.
+    #[command(flatten)]
+    pub view: View,
+}
+
+/// `gw502 record`.
+#[derive(Args, Debug)]
+pub struct RecordArgs {
+    /// Where to write the recording; an existing file is replaced.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What to watch.
+    #[command(flatten)]
+    pub selection: Selection,
+}
+
+/// `gw502 replay`.
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    /// A recording made by `gw502 record`.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What to show of it.
+    #[command(flatten)]
+    pub view: View,
+}
+
+/// What to watch, and for how long.
+#[derive(Args, Clone, Debug)]
+pub struct Selection {
     /// Watch processes of this name (repeatable) instead of the known proxies.
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     pub proxy: Vec<String>,
@@ -77,6 +121,23 @@ pub struct TraceArgs {
     #[arg(long, value_name = "UPSTREAM")]
     pub upstream: Vec<UpstreamFilter>,
 
+    /// Stop after this time, such as 30s or 5m.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+
+    /// Size of the ring buffer of failures in KiB, a power of two; a storm that outruns it is
+    /// counted, and shown as lost.
+    #[arg(long, value_name = "KIB", default_value_t = 256, value_parser = parse_ring, hide_short_help = true)]
+    pub ring_size: u32,
+
+    /// Where the kernel's type information (BTF) is.
+    #[arg(long, value_name = "FILE", env = "GW502_BTF", hide = true)]
+    pub btf: Option<PathBuf>,
+}
+
+/// What to show of what is seen, and how.
+#[derive(Args, Clone, Debug)]
+pub struct View {
     /// Only failures of this class (repeatable).
     #[arg(long, value_name = "CLASS")]
     pub class: Vec<Class>,
@@ -88,10 +149,6 @@ pub struct TraceArgs {
     /// Also show attempts that the proxy cancelled itself. They are no failures.
     #[arg(long)]
     pub include_aborted: bool,
-
-    /// Stop after this time, such as 30s or 5m.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub duration: Option<Duration>,
 
     /// Stop after this many events.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -108,15 +165,6 @@ pub struct TraceArgs {
     /// Colour: on a terminal unless `NO_COLOR` is set, always, or never.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
     pub color: Colour,
-
-    /// Size of the ring buffer of failures in KiB, a power of two; a storm that outruns it is
-    /// counted, and shown as lost.
-    #[arg(long, value_name = "KIB", default_value_t = 256, value_parser = parse_ring, hide_short_help = true)]
-    pub ring_size: u32,
-
-    /// Where the kernel's type information (BTF) is.
-    #[arg(long, value_name = "FILE", env = "GW502_BTF", hide = true)]
-    pub btf: Option<PathBuf>,
 }
 
 /// `--output`.

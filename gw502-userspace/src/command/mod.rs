@@ -1,7 +1,7 @@
 //! One file per verb.
 
 mod demo;
-mod trace;
+mod live;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -12,6 +12,7 @@ use clap::error::ErrorKind;
 use crate::cli::Problem;
 use crate::cli::args::{Cli, Verb};
 use crate::cli::exit::Exit;
+use crate::pipeline;
 
 /// Reads the command line, runs the verb, and says on stderr what went wrong.
 pub fn main() -> ExitCode {
@@ -21,7 +22,9 @@ pub fn main() -> ExitCode {
     };
     start_logging(cli.verbose);
     let result = match cli.command {
-        Verb::Trace(args) => trace::run(*args),
+        Verb::Trace(args) => live::run(pipeline::trace::run(*args)),
+        Verb::Record(args) => live::run(pipeline::record::run(*args)),
+        Verb::Replay(args) => pipeline::replay::run(&args),
         Verb::Demo => demo::run(),
         Verb::DemoProxy { args } => demo::proxy(&args),
     };

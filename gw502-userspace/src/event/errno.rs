@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A positive errno value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,18 @@ impl Serialize for Errno {
     }
 }
 
+impl<'de> Deserialize<'de> for Errno {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// `MAX_ERRNO`, `include/linux/err.h`.
+        const HIGHEST: i32 = 4095;
+        let name = String::deserialize(deserializer)?;
+        (1..=HIGHEST)
+            .map(Self)
+            .find(|errno| errno.to_string() == name)
+            .ok_or_else(|| D::Error::custom(format!("no errno is called `{name}`")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,5 +46,14 @@ mod tests {
         assert_eq!(Errno(111).to_string(), "ECONNREFUSED");
         assert_eq!(Errno(99).to_string(), "EADDRNOTAVAIL");
         assert_eq!(Errno(9999).to_string(), "errno 9999");
+    }
+
+    #[test]
+    fn every_errno_comes_back_from_its_name() {
+        for errno in (1..=140).map(Errno) {
+            let text = serde_json::to_string(&errno).unwrap();
+            assert_eq!(serde_json::from_str::<Errno>(&text).unwrap(), errno);
+        }
+        assert!(serde_json::from_str::<Errno>("\"ENOSUCH\"").is_err());
     }
 }

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use gw502_common::tcp::state;
+use serde::{Deserialize, Serialize};
 
-use super::Errno;
+use super::{Errno, TcpState};
 
 /// Who gave up waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Party {
     /// The kernel, after its retransmissions.
@@ -17,13 +18,13 @@ pub enum Party {
 }
 
 /// One fact.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Evidence {
     /// A RST arrived.
     RstReceived {
         /// TCP state in which it arrived.
-        state: &'static str,
+        state: TcpState,
     },
     /// A RST was sent by this host for the connection.
     RstSent,
@@ -100,7 +101,9 @@ pub enum Evidence {
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::RstReceived { state: "SYN_SENT" } => f.write_str("RST answered the SYN"),
+            Self::RstReceived {
+                state: TcpState(state::SYN_SENT),
+            } => f.write_str("RST answered the SYN"),
             Self::RstReceived { .. } => f.write_str("RST received"),
             Self::RstSent => f.write_str("RST sent by this host"),
             Self::FinReceived => f.write_str("FIN received"),
@@ -182,23 +185,4 @@ const fn icmp_name(version: u8, kind: u8, code: u8) -> Option<&'static str> {
         (6, 1, 6) => "reject route",
         _ => return None,
     })
-}
-
-/// Name of a TCP state, as `inet_sock_set_state` prints it without its prefix.
-pub const fn tcp_state_name(state: u8) -> &'static str {
-    match state {
-        1 => "ESTABLISHED",
-        2 => "SYN_SENT",
-        3 => "SYN_RECV",
-        4 => "FIN_WAIT1",
-        5 => "FIN_WAIT2",
-        6 => "TIME_WAIT",
-        7 => "CLOSE",
-        8 => "CLOSE_WAIT",
-        9 => "LAST_ACK",
-        10 => "LISTEN",
-        11 => "CLOSING",
-        12 => "NEW_SYN_RECV",
-        _ => "UNKNOWN",
-    }
 }

@@ -1,11 +1,15 @@
 //! A failure, ready to be shown.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 use super::{Cause, Class, Endpoint, Errno, Evidence};
 
 /// How far the attempt had come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Not connected yet.
     Connect,
@@ -27,7 +31,7 @@ impl Phase {
 }
 
 /// The process that connected. What only the live host knows is absent until enriched.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proxy {
     /// Thread-group id in the initial pid namespace.
     pub pid: u32,
@@ -76,7 +80,7 @@ impl fmt::Display for EventId {
 }
 
 /// A failure of an attempt or connection, or the proxy's own cancelling of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// `CLOCK_BOOTTIME`, nanoseconds.
     pub at_ns: u64,
@@ -113,7 +117,7 @@ pub struct Failure {
     /// What led to the cause, most telling first.
     pub evidence: Vec<Evidence>,
     /// Backend that saw it.
-    pub hook: &'static str,
+    pub hook: Cow<'static, str>,
     /// Records lost between the one before and this one, all upstreams together.
     pub lost_before: u64,
 }

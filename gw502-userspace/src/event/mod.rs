@@ -5,9 +5,11 @@ mod endpoint;
 mod errno;
 mod evidence;
 mod failure;
+mod tcp_state;
 
 pub use cause::{Cause, Class, UnknownName};
 pub use endpoint::{Endpoint, address};
 pub use errno::Errno;
-pub use evidence::{Evidence, Party, tcp_state_name};
+pub use evidence::{Evidence, Party};
 pub use failure::{EventId, Failure, Phase, Proxy};
+pub use tcp_state::TcpState;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aya::maps::{Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
 use gw502_common::wire::{LossReason, SkipReason, UpstreamCounts, UpstreamKey};
 
-use crate::aggregate::{Totals, UpstreamId};
+use crate::aggregate::{Counted, Totals, UpstreamId};
 use crate::event::{Endpoint, address};
 
 /// The maps that only count.
@@ -26,9 +26,17 @@ impl Counters {
         })
     }
 
-    /// Every upstream's totals now. Key `None` collects the upstreams that found no room.
-    pub fn upstreams(&self) -> Result<BTreeMap<Option<UpstreamId>, Totals>, MapError> {
-        let mut all = BTreeMap::new();
+    /// Everything counted up to now.
+    pub fn read(&self) -> Result<Counted, MapError> {
+        Ok(Counted {
+            upstreams: self.upstreams()?,
+            losses: totals(&self.losses, LossReason::ALL.map(|r| (r as u32, r.name())))?,
+            skips: totals(&self.skips, SkipReason::ALL.map(|r| (r as u32, r.name())))?,
+        })
+    }
+
+    fn upstreams(&self) -> Result<Vec<(Option<UpstreamId>, Totals)>, MapError> {
+        let mut all = Vec::new();
         for entry in &self.upstreams {
             let (key, cpus) = entry?;
             let totals = cpus.iter().fold(Totals::default(), add);
@@ -39,37 +47,21 @@ impl Counters {
                     port: key.port,
                 },
             });
-            all.insert(id, totals);
+            all.push((id, totals));
         }
         Ok(all)
-    }
-
-    /// What could not be kept, by reason, reasons with none left out.
-    pub fn losses(&self) -> Result<BTreeMap<&'static str, u64>, MapError> {
-        totals(
-            &self.losses,
-            LossReason::ALL.map(|reason| (reason as u32, reason.name())),
-        )
-    }
-
-    /// Attempts that nobody asked for, by reason, reasons with none left out.
-    pub fn skips(&self) -> Result<BTreeMap<&'static str, u64>, MapError> {
-        totals(
-            &self.skips,
-            SkipReason::ALL.map(|reason| (reason as u32, reason.name())),
-        )
     }
 }
 
 fn totals<const N: usize>(
     map: &PerCpuArray<MapData, u64>,
     reasons: [(u32, &'static str); N],
-) -> Result<BTreeMap<&'static str, u64>, MapError> {
+) -> Result<BTreeMap<String, u64>, MapError> {
     let mut counted = BTreeMap::new();
     for (index, name) in reasons {
         let total: u64 = map.get(&index, 0)?.iter().sum();
         if total > 0 {
-            counted.insert(name, total);
+            counted.insert(name.to_owned(), total);
         }
     }
     Ok(counted)

@@ -2,4 +2,5 @@
 
 pub mod counters;
 pub mod decode;
+pub mod recording;
 pub mod ring;

@@ -1,5 +1,9 @@
 //! Wiring: the only place where the stages meet, and where waiting happens.
 
+mod live;
+pub mod record;
+pub mod replay;
 mod setup;
+mod show;
 mod stop;
 pub mod trace;

@@ -1,7 +1,7 @@
 //! From options to programs in the kernel.
 
 use crate::cli::Problem;
-use crate::cli::args::TraceArgs;
+use crate::cli::args::Selection;
 use crate::cli::exit::Exit;
 use crate::kernel::layout::{self, LayoutError};
 use crate::kernel::root::KernelRoot;
@@ -38,17 +38,17 @@ pub(super) const KNOWN_PROXIES: &[&str] = &[
 ];
 
 /// Whom the options ask to watch.
-pub(super) fn watch(args: &TraceArgs, root: &KernelRoot) -> Result<Watch, Problem> {
-    let named_nobody = args.proxy.is_empty() && args.pid.is_empty();
-    let names = if named_nobody && !args.all_processes {
+pub(super) fn watch(selection: &Selection, root: &KernelRoot) -> Result<Watch, Problem> {
+    let named_nobody = selection.proxy.is_empty() && selection.pid.is_empty();
+    let names = if named_nobody && !selection.all_processes {
         KNOWN_PROXIES
             .iter()
             .map(|name| (*name).to_owned())
             .collect()
     } else {
-        args.proxy.clone()
+        selection.proxy.clone()
     };
-    let cgroup = args
+    let cgroup = selection
         .cgroup
         .as_deref()
         .map(|path| cgroup::find(root, path))
@@ -63,12 +63,12 @@ pub(super) fn watch(args: &TraceArgs, root: &KernelRoot) -> Result<Watch, Proble
         )
     })?;
     Ok(Watch {
-        all_processes: args.all_processes,
+        all_processes: selection.all_processes,
         names,
-        pids: args.pid.clone(),
+        pids: selection.pid.clone(),
         cgroup,
-        upstreams: args.upstream.clone(),
-        ring_bytes: args.ring_size * 1024,
+        upstreams: selection.upstream.clone(),
+        ring_bytes: selection.ring_size * 1024,
     })
 }
 

@@ -62,7 +62,7 @@ struct FailureLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     expect: Option<u16>,
     evidence: &'a [Evidence],
-    hook: &'static str,
+    hook: &'a str,
     lost_before: u64,
 }
 
@@ -96,7 +96,7 @@ pub fn failure(failure: &Failure, origin: &Origin) -> Bytes {
         bytes_received: failure.bytes_received,
         expect: failure.expected_status(),
         evidence: &failure.evidence,
-        hook: failure.hook,
+        hook: &failure.hook,
         lost_before: failure.lost_before,
     })
 }
@@ -124,8 +124,8 @@ struct SummaryLine<'a> {
     schema: &'static str,
     host: &'a str,
     upstreams: Vec<UpstreamLine>,
-    lost: &'a BTreeMap<&'static str, u64>,
-    skipped: &'a BTreeMap<&'static str, u64>,
+    lost: &'a BTreeMap<String, u64>,
+    skipped: &'a BTreeMap<String, u64>,
 }
 
 /// The end of a run as a line of JSON, newline included.
@@ -219,8 +219,10 @@ mod tests {
         };
         let origin = Origin {
             host: "edge-1".to_owned(),
+            kernel: "Linux 6.1.0".to_owned(),
             id: 7,
             anchor,
+            zone: jiff::tz::TimeZone::UTC,
         };
         let expected = concat!(
             r#"{"schema":"gw502.failure/1","time":"2023-11-14T22:13:21.412123456Z","#,

@@ -11,10 +11,14 @@ use crate::clock::TimeAnchor;
 pub struct Origin {
     /// Name of the host.
     pub host: String,
+    /// Name and release of its kernel.
+    pub kernel: String,
     /// 48 bits that differ from host to host and boot to boot.
     pub id: u64,
     /// Boot time to wall-clock time.
     pub anchor: TimeAnchor,
+    /// The time zone in which people read it.
+    pub zone: jiff::tz::TimeZone,
 }
 
 /// Everything there is to say when a run ends.
@@ -23,9 +27,9 @@ pub struct Summary {
     /// Upstreams, the worst first.
     pub upstreams: Vec<UpstreamSummary>,
     /// What could not be kept, by reason.
-    pub losses: std::collections::BTreeMap<&'static str, u64>,
+    pub losses: std::collections::BTreeMap<String, u64>,
     /// Attempts of watched processes that were not asked for, by reason.
-    pub skips: std::collections::BTreeMap<&'static str, u64>,
+    pub skips: std::collections::BTreeMap<String, u64>,
     /// Whether what the proxy cancelled was shown.
     pub aborted_shown: bool,
 }

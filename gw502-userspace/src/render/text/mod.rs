@@ -2,8 +2,6 @@
 
 use std::fmt::Write as _;
 
-use jiff::tz::TimeZone;
-
 use super::{Origin, Summary};
 use crate::aggregate::UpstreamSummary;
 use crate::event::{Class, Failure, Phase};
@@ -15,8 +13,6 @@ pub struct Style {
     pub colour: bool,
     /// Columns of the terminal; `None` when lines may be as long as they need.
     pub width: Option<usize>,
-    /// The reader's time zone.
-    pub zone: TimeZone,
 }
 
 /// Widths of the columns before the last.
@@ -59,7 +55,7 @@ pub fn failure(failure: &Failure, origin: &Origin, style: &Style) -> String {
     let proxy = format!("{}[{}]", failure.proxy.comm, failure.proxy.pid);
     let mut line = format!(
         "{:time$}  {}  {:cause$}  {:proxy_width$}  {upstream:upstream_width$}  {:>after$}  ",
-        clock_time(failure.at_ns, origin, style),
+        clock_time(failure.at_ns, origin),
         class(failure.class, style),
         failure.cause,
         cut_middle(&printable(&proxy), column::PROXY),
@@ -196,7 +192,7 @@ fn table(text: &mut String, summary: &Summary, origin: &Origin, style: &Style) {
         let failed = row.failed();
         let since = row
             .since_ns
-            .map(|at_ns| clock_time(at_ns, origin, style))
+            .map(|at_ns| clock_time(at_ns, origin))
             .unwrap_or_default();
         let cause = row.top_cause().map_or("-", crate::event::Cause::code);
         let mut line = format!(
@@ -232,12 +228,12 @@ fn class(class: Class, style: &Style) -> String {
     format!("\x1b[{code}m{name}\x1b[0m{blanks}")
 }
 
-/// Time of day in the reader's zone, to the millisecond.
-fn clock_time(at_ns: u64, origin: &Origin, style: &Style) -> String {
+/// Time of day in the zone of the run, to the millisecond.
+fn clock_time(at_ns: u64, origin: &Origin) -> String {
     origin
         .anchor
         .wall(at_ns)
-        .to_zoned(style.zone.clone())
+        .to_zoned(origin.zone.clone())
         .strftime("%H:%M:%S.%3f")
         .to_string()
 }

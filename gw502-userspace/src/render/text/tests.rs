@@ -16,17 +16,15 @@ fn origin() -> Origin {
     };
     Origin {
         host: "edge-1".to_owned(),
+        kernel: "Linux 6.1.0".to_owned(),
         id: 7,
         anchor,
+        zone: jiff::tz::TimeZone::UTC,
     }
 }
 
 fn style(colour: bool, width: Option<usize>) -> Style {
-    Style {
-        colour,
-        width,
-        zone: TimeZone::UTC,
-    }
+    Style { colour, width }
 }
 
 fn refused() -> Failure {
@@ -127,9 +125,9 @@ fn the_table_names_the_worst_and_what_was_lost() {
             ended: 35,
         },
     )]
-    .into();
+    .to_vec();
     let upstreams = tally.summarise(&counted);
-    let losses = BTreeMap::from([("ring_full", 34)]);
+    let losses = BTreeMap::from([("ring_full".to_owned(), 34)]);
     let summary = Summary {
         upstreams,
         losses,

@@ -1,0 +1,223 @@
+//! The live half of every verb that watches: kernel → ring → decode → classify → enrich.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+
+use aya::maps::MapError;
+use gw502_common::hooks::Backend;
+use jiff::tz::TimeZone;
+
+use super::setup;
+use super::stop::Stop;
+use crate::aggregate::Counted;
+use crate::classify::Classifier;
+use crate::cli::Problem;
+use crate::cli::args::Selection;
+use crate::cli::exit::Exit;
+use crate::clock::TimeAnchor;
+use crate::enrich::ProcessBook;
+use crate::event::Failure;
+use crate::intake::counters::Counters;
+use crate::intake::decode::{DecodeError, Decoded};
+use crate::intake::ring::Ring;
+use crate::kernel::processes;
+use crate::kernel::root::KernelRoot;
+use crate::probe::{Probe, Watch};
+use crate::render::Origin;
+
+/// Whether the run goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// More, please.
+    Go,
+    /// Enough.
+    Stop,
+}
+
+/// Programs in the kernel, and everything needed to turn their records into failures.
+pub(super) struct Live {
+    probe: Probe,
+    ring: Ring,
+    counters: Counters,
+    stop: Stop,
+    stages: Stages,
+}
+
+/// What stands between a record and a failure.
+struct Stages {
+    classifier: Classifier,
+    processes: ProcessBook,
+    /// Records lost before the last one that came.
+    lost_total: u64,
+    /// Records that could not be decoded.
+    undecodable: u64,
+}
+
+impl Live {
+    /// Attaches every program and says so: what happens from then on is not missed.
+    pub(super) fn start(selection: &Selection) -> Result<(Self, Origin), Problem> {
+        let root = KernelRoot::new(selection.btf.clone());
+        let watch = setup::watch(selection, &root)?;
+        let stop = Stop::new(selection.duration).map_err(|error| failed("cannot wait", &error))?;
+        let origin = origin(&root).map_err(|error| failed("cannot tell the time", &error))?;
+
+        let mut probe = setup::load(&root, &watch)?;
+        let taken = probe.ring().and_then(|ring| Ok((ring, probe.counters()?)));
+        let (ring, counters) =
+            taken.map_err(|error| failed("cannot read from the kernel", &error))?;
+        let ring = Ring::new(ring).map_err(|error| failed("cannot wait for the kernel", &error))?;
+        announce(&root, &origin, &watch);
+        let stages = Stages {
+            classifier: Classifier::default(),
+            processes: ProcessBook::new(root),
+            lost_total: 0,
+            undecodable: 0,
+        };
+        Ok((
+            Self {
+                probe,
+                ring,
+                counters,
+                stop,
+                stages,
+            },
+            origin,
+        ))
+    }
+
+    /// Hands every failure to `take` until it or the user has enough; then detaches, and hands
+    /// over what is still in the ring.
+    pub(super) async fn follow<E: From<io::Error>>(
+        &mut self,
+        mut take: impl FnMut(&Failure) -> Result<Flow, E>,
+    ) -> Result<(), E> {
+        let Self {
+            probe,
+            ring,
+            stop,
+            stages,
+            ..
+        } = self;
+        let mut flow = Flow::Go;
+        let mut asked = std::pin::pin!(stop.asked());
+        while flow == Flow::Go {
+            tokio::select! {
+                () = &mut asked => break,
+                result = ring.ready(|record| stages.hand_over(record, &mut take, &mut flow)) => {
+                    result?;
+                }
+            }
+        }
+        probe.detach();
+        ring.drain(|record| stages.hand_over(record, &mut take, &mut flow))
+    }
+
+    /// Everything counted; final once [`Self::follow`] has ended.
+    pub(super) fn counted(&mut self) -> Result<Counted, MapError> {
+        let mut counted = self.counters.read()?;
+        let ours = [
+            ("undecodable", self.stages.undecodable),
+            ("recursion", self.probe.recursion_misses()),
+        ];
+        let ours = ours.into_iter().filter(|(_, count)| *count > 0);
+        counted
+            .losses
+            .extend(ours.map(|(reason, count)| (reason.to_owned(), count)));
+        Ok(counted)
+    }
+}
+
+impl Stages {
+    /// A record on its way to `take`; a record that is none is counted and goes no further.
+    fn hand_over<E>(
+        &mut self,
+        record: Result<Decoded, DecodeError>,
+        take: &mut impl FnMut(&Failure) -> Result<Flow, E>,
+        flow: &mut Flow,
+    ) -> Result<(), E> {
+        if let Some(failure) = self.failure(record) {
+            *flow = take(&failure)?;
+        }
+        Ok(())
+    }
+
+    fn failure(&mut self, record: Result<Decoded, DecodeError>) -> Option<Failure> {
+        let decoded = match record {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                self.undecodable += 1;
+                log::error!("cannot decode a record of the kernel side: {error}");
+                return None;
+            }
+        };
+        let lost_total = decoded.record.header.lost_total;
+        let lost_before = lost_total.saturating_sub(self.lost_total);
+        self.lost_total = self.lost_total.max(lost_total);
+        let mut failure = self.classifier.classify(&decoded, lost_before);
+        self.processes.enrich(&mut failure);
+        Some(failure)
+    }
+}
+
+/// An error of our own while running.
+pub(super) fn failed(what: &str, error: &(dyn std::error::Error + 'static)) -> Problem {
+    let help = "run it again with -vv and report what it says";
+    Problem::new(Exit::Failed, what, error, help)
+}
+
+/// One line on stderr once every hook is attached: what happens after it is never missed.
+fn announce(root: &KernelRoot, origin: &Origin, watch: &Watch) {
+    let who = if watch.all_processes {
+        "every process".to_owned()
+    } else {
+        describe(
+            &watch.names,
+            &watch.pids,
+            &processes::running(root, &watch.names),
+        )
+    };
+    let line = format!(
+        "ready: {who} · hooks: {} · {}\n",
+        Backend::Tracepoint.name(),
+        origin.kernel
+    );
+    io::stderr()
+        .lock()
+        .write_all(line.as_bytes())
+        .unwrap_or_else(|error| {
+            log::debug!("cannot write to stderr: {error}");
+        });
+}
+
+/// Names those that run; the others are watched as well, once they start.
+fn describe(names: &[String], pids: &[u32], running: &BTreeMap<String, usize>) -> String {
+    let mut parts: Vec<String> = running
+        .iter()
+        .map(|(name, count)| format!("{name} ({count})"))
+        .collect();
+    parts.extend(pids.iter().map(|pid| format!("pid {pid}")));
+    match (parts.is_empty(), names) {
+        (false, _) => format!("watching {}", parts.join(", ")),
+        (true, [name]) => format!("watching {name} (not running yet)"),
+        (true, names) => format!("watching {} names of proxies (none runs yet)", names.len()),
+    }
+}
+
+fn origin(root: &KernelRoot) -> nix::Result<Origin> {
+    let host = nix::unistd::gethostname()?.to_string_lossy().into_owned();
+    let boot = std::fs::read_to_string(root.proc("sys/kernel/random/boot_id")).unwrap_or_default();
+    // FNV-1a: any mixing will do to keep hosts and boots apart.
+    let id = host
+        .bytes()
+        .chain(boot.bytes())
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    Ok(Origin {
+        host,
+        kernel: root.kernel(),
+        id,
+        anchor: TimeAnchor::now()?,
+        zone: TimeZone::system(),
+    })
+}
