@@ -29,7 +29,11 @@ pub struct Hook {
     pub target: &'static str,
 }
 
-/// The programs in the order in which they attach.
+/// The programs in the order in which they attach, which is the order in which they run.
+///
+/// A program with a second one, `…_again`, is one that an interrupt may run into while it runs:
+/// the kernel skips a program that is already running on the CPU
+/// (`__bpf_trace_run()`, since 6.1), and the second does what the first then missed.
 ///
 /// Connection state comes last: what it judges by must already be recorded when the first
 /// connection is seen, and an entry can only exist once it is attached.
@@ -59,7 +63,19 @@ pub const HOOKS: &[Hook] = &[
         target: "tcp_destroy_sock",
     },
     Hook {
+        program: "client_dismissed_again_tpbtf",
+        capability: "clients",
+        backend: Backend::Tracepoint,
+        target: "tcp_destroy_sock",
+    },
+    Hook {
         program: "connection_tpbtf",
+        capability: "connection state",
+        backend: Backend::Tracepoint,
+        target: "inet_sock_set_state",
+    },
+    Hook {
+        program: "connection_again_tpbtf",
         capability: "connection state",
         backend: Backend::Tracepoint,
         target: "inet_sock_set_state",

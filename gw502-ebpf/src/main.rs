@@ -7,7 +7,7 @@
 //!   per backend. A body knows no context type.
 //! - `kernel/`: typed readers of the kernel's structs, the only callers of `bpf_probe_read_kernel`.
 //! - `emit.rs`: the only place a record leaves, and where a record that cannot leave is counted.
-//! - `filter.rs`: whose attempts are looked at. `count.rs`: per-CPU counters. `maps.rs`, `globals.rs`: what their names say.
+//! - `again.rs`: programs in pairs, so that none is missed. `filter.rs`: whose attempts are looked at. `count.rs`: per-CPU counters. `maps.rs`, `globals.rs`: what their names say.
 //!
 //! No loops, no indexing, no arithmetic that can panic: a panic path is a verifier reject.
 #![no_std]
@@ -15,6 +15,7 @@
 // The BPF back end of `asm!` is not stable yet; aya-ebpf itself needs the same.
 #![feature(asm_experimental_arch)]
 
+mod again;
 mod capability;
 mod count;
 mod emit;

@@ -4,7 +4,8 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, RingBuf};
 use gw502_common::wire::{
-    Clients, Connection, ListenKey, LossReason, ProxyKey, SkipReason, UpstreamCounts, UpstreamKey,
+    Clients, Connection, ListenKey, LossReason, Pair, ProxyKey, SkipReason, UpstreamCounts,
+    UpstreamKey,
 };
 
 /// Failure records on their way to user space. 256 KiB hold over a thousand: some seconds of a
@@ -68,3 +69,12 @@ pub(crate) static CLIENTS: HashMap<ProxyKey, Clients> = HashMap::with_max_entrie
 /// being dealt with at one moment, and clients that only closed their sending side.
 #[map]
 pub(crate) static LEAVING: HashMap<u64, ProxyKey> = HashMap::with_max_entries(16_384, 0);
+
+/// The event that the first program of a [`Pair`] was last run for on this CPU.
+#[map]
+pub(crate) static DONE: PerCpuArray<u64> = PerCpuArray::with_max_entries(Pair::ALL.len() as u32, 0);
+
+/// How often the second program of a [`Pair`] did the work.
+#[map]
+pub(crate) static COVERED: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(Pair::ALL.len() as u32, 0);

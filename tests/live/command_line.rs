@@ -248,6 +248,7 @@ impl Failing {
             read_timeout: Duration::from_secs(2),
             retries: 0,
             keep_alive: false,
+            abort_on_close: false,
         };
         let proxy = Proxy::start(&lab, &settings);
         Self {

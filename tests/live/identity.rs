@@ -24,8 +24,8 @@ const LOAD: Load = Load {
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for case in faults::BUSY {
-        for path in [Path::Veth, Path::Delayed] {
-            for kind in [Kind::Nginx, Kind::Haproxy] {
+        for &path in case.paths {
+            for &kind in case.proxies {
                 let name = format!("identity::{}::{path}::{kind}", case.name);
                 trials.push(Trial::test(name, move || measure_busy(case, path, kind)));
             }

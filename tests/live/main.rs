@@ -10,6 +10,8 @@ mod command_line;
 mod demo;
 mod faults;
 mod identity;
+mod reuse;
+mod scene;
 mod silence;
 mod table;
 
@@ -45,6 +47,7 @@ fn every_trial() -> Vec<Trial> {
         faults::trials(),
         identity::trials(),
         silence::trials(),
+        reuse::trials(),
         command_line::trials(),
         demo::trials(),
     ]

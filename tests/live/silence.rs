@@ -77,6 +77,7 @@ fn stays_silent(control: &Control, kind: Kind) -> Result<(), Failed> {
         read_timeout: Duration::from_secs(10),
         retries: 0,
         keep_alive: control.keep_alive,
+        abort_on_close: false,
     };
     let proxy = Proxy::start(&lab, &settings);
     agent.wait_ready();

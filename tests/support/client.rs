@@ -136,7 +136,7 @@ fn exchange(target: SocketAddr, request: Request) -> Answer {
 }
 
 /// The status of an HTTP answer, if its first line is one.
-fn status(answer: &[u8]) -> Option<u16> {
+pub(crate) fn status(answer: &[u8]) -> Option<u16> {
     let head = String::from_utf8_lossy(answer);
     head.strip_prefix("HTTP/")?
         .split_whitespace()

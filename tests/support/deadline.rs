@@ -42,6 +42,11 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// Waits for a moment of a schedule: what a test must not do before then, not what it waits for.
+pub fn pause_until(moment: Instant) {
+    thread::sleep(moment.saturating_duration_since(now()));
+}
+
 /// Waits until `condition` holds; `false` when `limit` passed first.
 #[must_use]
 pub fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {

@@ -14,7 +14,8 @@
 //! | [`firewall`] | faults made of packets: drops, rejects, ports that run out                   |
 //! | [`upstream`] | servers that misbehave in a chosen way and count what they did               |
 //! | [`proxy`]    | nginx and `HAProxy` in the foreground, their processes, their logs           |
-//! | [`client`]   | requests through the proxy                                                   |
+//! | [`client`]   | requests through the proxy, each on a connection of its own                  |
+//! | [`dialogue`] | one connection to the proxy, step by step                                    |
 //! | [`agent`]    | gw502 itself, seen from outside: events, summary, exit code                  |
 //! | [`expect`]   | one row of the table: what was made to happen against what was reported      |
 //! | [`report`]   | the table                                                                    |
@@ -36,6 +37,7 @@ pub mod agent;
 pub mod capture;
 pub mod client;
 pub mod deadline;
+pub mod dialogue;
 pub mod expect;
 pub mod firewall;
 pub mod lab;

@@ -100,3 +100,22 @@ impl SkipReason {
         }
     }
 }
+
+/// Pairs of programs of which the second does what the first missed: index into the per-CPU `DONE`
+/// and `COVERED` maps.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pair {
+    /// `connection_tpbtf` and `connection_again_tpbtf`.
+    Connection = 0,
+    /// `client_dismissed_tpbtf` and `client_dismissed_again_tpbtf`.
+    ClientDismissed = 1,
+}
+
+impl Pair {
+    /// Every pair, with the name of its first program, in the order of the maps.
+    pub const ALL: [(Self, &'static str); 2] = [
+        (Self::Connection, "connection_tpbtf"),
+        (Self::ClientDismissed, "client_dismissed_tpbtf"),
+    ];
+}

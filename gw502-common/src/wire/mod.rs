@@ -15,7 +15,7 @@ mod counters;
 mod downstream;
 mod failure;
 
-pub use counters::{LossReason, SkipReason, UpstreamCounts, UpstreamKey};
+pub use counters::{LossReason, Pair, SkipReason, UpstreamCounts, UpstreamKey};
 pub use downstream::{Clients, ListenKey, ProxyKey};
 pub use failure::{Connection, FailureRecord, RecordHeader, SocketFacts, clients, flag, last_word};
 

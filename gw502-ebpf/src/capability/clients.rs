@@ -19,8 +19,9 @@
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use gw502_common::wire::{Clients, Connection, ListenKey, LossReason, ProxyKey, clients};
+use gw502_common::wire::{Clients, Connection, ListenKey, LossReason, Pair, ProxyKey, clients};
 
+use crate::again;
 use crate::count::{self, Lost};
 use crate::kernel::boot_ns;
 use crate::kernel::sock::Sock;
@@ -33,8 +34,18 @@ const SAME_MOMENT_NS: u64 = 1_000_000;
 
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn client_dismissed_tpbtf(ctx: BtfTracePointContext) -> i32 {
+    again::note(Pair::ClientDismissed, ctx.arg(0));
     // SAFETY: argument 0 is `struct sock *`, never NULL, and a full socket.
     count::settle(dismissed(unsafe { Sock::new(ctx.arg(0)) }));
+    0
+}
+
+#[btf_tracepoint(function = "tcp_destroy_sock")]
+fn client_dismissed_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
+    if again::missed(Pair::ClientDismissed, ctx.arg(0)) {
+        // SAFETY: as above.
+        count::settle(dismissed(unsafe { Sock::new(ctx.arg(0)) }));
+    }
     0
 }
 
@@ -77,6 +88,9 @@ pub(crate) fn left(sock: Sock, old: u8, new: u8) -> Lost {
     // SAFETY: a live value of a preallocated map; ports change hands rarely, and a torn read
     // would only miss a client.
     let proxy = unsafe { *proxy };
+    if LEAVING.get_ptr(&sock.key()).is_some() {
+        return None; // once more
+    }
     if LEAVING
         .insert(&sock.key(), &proxy, u64::from(BPF_ANY))
         .is_err()

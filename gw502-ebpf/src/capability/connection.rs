@@ -21,8 +21,9 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use gw502_common::ending::{Ending, judge, matters};
 use gw502_common::tcp::{SHUTDOWN_BOTH, state};
-use gw502_common::wire::{Connection, LossReason, SkipReason, SocketFacts, flag};
+use gw502_common::wire::{Connection, LossReason, Pair, SkipReason, SocketFacts, flag};
 
+use crate::again;
 use crate::capability::clients;
 use crate::count::{self, Lost, Tally};
 use crate::emit;
@@ -32,18 +33,41 @@ use crate::kernel::sock::Sock;
 use crate::kernel::task::Process;
 use crate::maps::CONNECTIONS;
 
+/// The second program of the pair runs right after the first; interrupts may come in between.
+const SAME_START_NS: u64 = 100_000_000;
+
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn connection_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    let old = ctx.arg::<i32>(1) as u8;
-    let new = ctx.arg::<i32>(2) as u8;
+    let (key, old, new) = arguments(&ctx);
     if matters(old, new) {
+        again::note(Pair::Connection, event(key, old, new));
         #[cfg(feature = "log")]
         aya_log_ebpf::debug!(&ctx, "state {} -> {}", old, new);
         // SAFETY: argument 0 is `struct sock *`, never NULL, and a full socket in these states.
-        let sock = unsafe { Sock::new(ctx.arg(0)) };
-        count::settle(changed(sock, old, new));
+        count::settle(changed(unsafe { Sock::new(ctx.arg(0)) }, old, new));
     }
     0
+}
+
+#[btf_tracepoint(function = "inet_sock_set_state")]
+fn connection_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
+    let (key, old, new) = arguments(&ctx);
+    if matters(old, new) && again::missed(Pair::Connection, event(key, old, new)) {
+        // SAFETY: as above.
+        count::settle(changed(unsafe { Sock::new(ctx.arg(0)) }, old, new));
+    }
+    0
+}
+
+#[inline(always)]
+fn arguments(ctx: &BtfTracePointContext) -> (u64, u8, u8) {
+    (ctx.arg(0), ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8)
+}
+
+/// A number for a state change. Sockets lie further apart than there are pairs of states.
+#[inline(always)]
+const fn event(key: u64, old: u8, new: u8) -> u64 {
+    key.wrapping_add((old as u64) << 4 | new as u64)
 }
 
 #[inline(always)]
@@ -66,6 +90,9 @@ fn changed(sock: Sock, old: u8, new: u8) -> Lost {
     let now_ns = boot_ns();
 
     if new == state::ESTABLISHED {
+        if connection.flags & flag::ESTABLISHED != 0 {
+            return None; // once more
+        }
         connection.established_ns = now_ns;
         connection.flags |= flag::ESTABLISHED;
         return count::upstream(connection, Tally::Established);
@@ -94,6 +121,9 @@ fn started(sock: Sock) -> Lost {
     if !filter::in_cgroup() {
         return count::skip(SkipReason::Cgroup);
     }
+    if once_more(sock, process) {
+        return None;
+    }
     let (daddr, dport) = (sock.daddr(), sock.dport());
     if !filter::upstream(&daddr, dport) {
         return count::skip(SkipReason::Upstream);
@@ -117,6 +147,18 @@ fn started(sock: Sock) -> Lost {
         Ok(()) => None,
         Err(_) => Some(LossReason::ConnectionsFull),
     }
+}
+
+/// Whether this start was already seen: what is remembered of a socket is gone before it can start
+/// again.
+#[inline(always)]
+fn once_more(sock: Sock, process: Process) -> bool {
+    CONNECTIONS.get_ptr(sock.key()).is_some_and(|seen| {
+        // SAFETY: a live value of a preallocated map, of this one socket.
+        let seen = unsafe { &*seen };
+        let age_ns = boot_ns().saturating_sub(seen.start_ns);
+        seen.tgid == process.tgid() && seen.flags == 0 && age_ns < SAME_START_NS
+    })
 }
 
 /// CLOSE -> LISTEN, in the context of the process that listens.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aya::maps::{Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
-use gw502_common::wire::{LossReason, SkipReason, UpstreamCounts, UpstreamKey};
+use gw502_common::wire::{LossReason, Pair, SkipReason, UpstreamCounts, UpstreamKey};
 
 use crate::aggregate::{Counted, Totals, UpstreamId};
 use crate::event::{Endpoint, address};
@@ -14,15 +14,17 @@ pub struct Counters {
     upstreams: PerCpuHashMap<MapData, UpstreamKey, UpstreamCounts>,
     losses: PerCpuArray<MapData, u64>,
     skips: PerCpuArray<MapData, u64>,
+    covered: PerCpuArray<MapData, u64>,
 }
 
 impl Counters {
     /// Takes the maps over.
-    pub fn new(upstreams: Map, losses: Map, skips: Map) -> Result<Self, MapError> {
+    pub fn new(upstreams: Map, losses: Map, skips: Map, covered: Map) -> Result<Self, MapError> {
         Ok(Self {
             upstreams: upstreams.try_into()?,
             losses: losses.try_into()?,
             skips: skips.try_into()?,
+            covered: covered.try_into()?,
         })
     }
 
@@ -33,6 +35,14 @@ impl Counters {
             losses: totals(&self.losses, LossReason::ALL.map(|r| (r as u32, r.name())))?,
             skips: totals(&self.skips, SkipReason::ALL.map(|r| (r as u32, r.name())))?,
         })
+    }
+
+    /// How often the second program of each [`Pair`] did the work.
+    pub fn covered(&self) -> Result<Vec<u64>, MapError> {
+        Pair::ALL
+            .iter()
+            .map(|(pair, _)| Ok(self.covered.get(&(*pair as u32), 0)?.iter().sum()))
+            .collect()
     }
 
     fn upstreams(&self) -> Result<Vec<(Option<UpstreamId>, Totals)>, MapError> {

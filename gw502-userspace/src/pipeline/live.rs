@@ -115,9 +115,10 @@ impl Live {
     /// Everything counted; final once [`Self::follow`] has ended.
     pub(super) fn counted(&mut self) -> Result<Counted, MapError> {
         let mut counted = self.counters.read()?;
+        let covered = self.counters.covered()?;
         let ours = [
             ("undecodable", self.stages.undecodable),
-            ("recursion", self.probe.recursion_misses()),
+            ("recursion", self.probe.recursion_misses(&covered)),
         ];
         let ours = ours.into_iter().filter(|(_, count)| *count > 0);
         counted

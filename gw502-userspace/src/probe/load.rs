@@ -11,7 +11,7 @@ use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
 use gw502_common::hooks::{HOOKS, Hook};
 use gw502_common::settings;
-use gw502_common::wire::{Clients, ListenKey, ProxyKey, UpstreamCounts, UpstreamKey};
+use gw502_common::wire::{Clients, ListenKey, Pair, ProxyKey, UpstreamCounts, UpstreamKey};
 
 use crate::cli::filter::UpstreamFilter;
 use crate::intake::counters::Counters;
@@ -224,31 +224,43 @@ impl Probe {
         let upstreams = take(&mut self.ebpf, "UPSTREAMS")?;
         let losses = take(&mut self.ebpf, "LOSSES")?;
         let skips = take(&mut self.ebpf, "SKIPS")?;
-        Counters::new(upstreams, losses, skips).map_err(|source| ProbeError::Map {
+        let covered = take(&mut self.ebpf, "COVERED")?;
+        Counters::new(upstreams, losses, skips, covered).map_err(|source| ProbeError::Map {
             map: "UPSTREAMS",
             source,
         })
     }
 
-    /// How often the kernel did not run a program because it interrupted itself on that CPU
-    /// (`recursion_misses` of `bpf_prog_info`, Linux 5.12+; zero before).
-    pub fn recursion_misses(&mut self) -> u64 {
-        HOOKS
+    /// Runs that the kernel skipped because the program was already running on that CPU
+    /// (`recursion_misses` of `bpf_prog_info`, Linux 5.12+; zero before), less those that the
+    /// second program of a pair did in its place.
+    pub fn recursion_misses(&mut self, covered: &[u64]) -> u64 {
+        let paired = Pair::ALL.iter().map(|(_, program)| *program);
+        let single: u64 = HOOKS
             .iter()
-            .map(|hook| misses(&mut self.ebpf, hook).unwrap_or(0))
-            .sum()
+            .filter(|hook| !paired.clone().any(|first| first == hook.program))
+            .filter(|hook| !hook.program.contains("_again_"))
+            .map(|hook| misses(&mut self.ebpf, hook.program))
+            .sum();
+        let uncovered = paired
+            .clone()
+            .zip(covered)
+            .map(|(first, covered)| misses(&mut self.ebpf, first).saturating_sub(*covered));
+        single + uncovered.sum::<u64>()
     }
 }
 
-fn misses(ebpf: &mut Ebpf, hook: &Hook) -> Option<u64> {
-    let program = program(ebpf, hook).ok()?;
-    let fd = program.fd().ok()?.as_fd().as_raw_fd();
-    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
-    info.lines()
-        .find_map(|line| line.strip_prefix("recursion_misses:"))?
-        .trim()
-        .parse()
-        .ok()
+fn misses(ebpf: &mut Ebpf, program: &str) -> u64 {
+    let mut read = || -> Option<u64> {
+        let program: &mut BtfTracePoint = ebpf.program_mut(program)?.try_into().ok()?;
+        let fd = program.fd().ok()?.as_fd().as_raw_fd();
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+        let line = info
+            .lines()
+            .find_map(|line| line.strip_prefix("recursion_misses:"))?;
+        line.trim().parse().ok()
+    };
+    read().unwrap_or(0)
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, hook: &Hook) -> Result<&'a mut BtfTracePoint, ProbeError> {

@@ -176,6 +176,11 @@ pub(crate) const BUSY: &[Case] = &[
     upstream("busy_reset_after_request", Behaviour::ResetAfterRequest)
         .says(RESET)
         .is("reset/reset-before-response"),
+    // The proxy may take the error off the socket while the kernel still is closing it.
+    upstream("busy_reset_on_accept", Behaviour::ResetOnAccept)
+        .through(RAW)
+        .says(words("104: Connection reset by peer", "end=S"))
+        .is("reset/reset-after-accept"),
 ];
 
 /// A case to be described further; over veth and delay, through both HTTP proxies.
@@ -270,6 +275,7 @@ impl Case {
             read_timeout: PATIENCE,
             retries: u32::from(!kernel_first),
             keep_alive: false,
+            abort_on_close: false,
         }
     }
 

@@ -22,7 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     });
     rows.map(|(case, path, kind)| {
         Trial::test(name(case, path, kind), move || {
-            measure(case, path, kind, Load::default())
+            measure(case, path, kind, Load::usual())
         })
     })
     .collect()

@@ -26,11 +26,15 @@ pub(crate) struct Load {
     pub(crate) parallel: usize,
 }
 
-impl Default for Load {
-    fn default() -> Self {
+impl Load {
+    /// Six at once, or `$GW502_REQUESTS`, sixteen at once, to hunt for a race.
+    pub(crate) fn usual() -> Self {
+        let wished = std::env::var_os("GW502_REQUESTS");
+        let wished = wished.and_then(|wished| wished.to_str()?.parse().ok());
+        let requests = wished.unwrap_or(6);
         Self {
-            requests: 6,
-            parallel: 6,
+            requests,
+            parallel: requests.min(16),
         }
     }
 }

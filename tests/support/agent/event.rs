@@ -37,6 +37,21 @@ impl Event {
         endpoint(self.0.get("upstream")?)
     }
 
+    /// The proxy's end of the connection.
+    #[must_use]
+    pub fn local(&self) -> Option<SocketAddr> {
+        endpoint(self.0.get("local")?)
+    }
+
+    /// The first piece of evidence of this kind.
+    #[must_use]
+    pub fn evidence(&self, what: &str) -> Option<&Value> {
+        let evidence = self.0.get("evidence")?.as_array()?;
+        evidence
+            .iter()
+            .find(|piece| piece.get("what").and_then(Value::as_str) == Some(what))
+    }
+
     /// The inode of the network namespace it happened in.
     #[must_use]
     pub fn netns(&self) -> Option<u64> {
@@ -84,6 +99,24 @@ impl Summary {
     #[must_use]
     pub fn established(&self, netns: u64, upstream: SocketAddr) -> Option<u64> {
         self.entry(netns, upstream)?.get("established")?.as_u64()
+    }
+
+    /// How many of them failed.
+    #[must_use]
+    pub fn failed(&self, netns: u64, upstream: SocketAddr) -> Option<u64> {
+        self.entry(netns, upstream)?.get("failed")?.as_u64()
+    }
+
+    /// The records lost, by reason.
+    #[must_use]
+    pub fn lost(&self) -> Option<&Value> {
+        self.0.get("lost")
+    }
+
+    /// The attempts the filters left out, by filter.
+    #[must_use]
+    pub fn skipped(&self) -> Option<&Value> {
+        self.0.get("skipped")
     }
 
     fn entry(&self, netns: u64, upstream: SocketAddr) -> Option<&Value> {

@@ -28,16 +28,21 @@ fn configuration(settings: &Settings, port: u16, log: &Path) -> String {
     let retries = settings.retries;
     let connect = settings.connect_timeout.as_millis();
     let read = settings.read_timeout.as_millis();
-    // `%ST` is a word of mode http alone.
+    // `%ST` and `%HP` are words of mode http alone.
     let (mode, status) = match settings.kind {
         Kind::HaproxyTcp => ("tcp", ""),
-        _ => ("http", "status=%ST "),
+        _ => ("http", "status=%ST path=%HP "),
     };
     // The default, `safe`, never gives a client's first request a used connection.
     let reuse = if settings.keep_alive {
         "always"
     } else {
         "safe"
+    };
+    let abort = if settings.abort_on_close {
+        "option abortonclose"
+    } else {
+        ""
     };
     format!(
         "
@@ -52,6 +57,7 @@ fn configuration(settings: &Settings, port: u16, log: &Path) -> String {
             timeout server {read}ms
             retries {retries}
             http-reuse {reuse}
+            {abort}
         frontend bench
             bind 0.0.0.0:{port} backlog 4096
             log-format \"{MARK}end=%ts {status}retries=%rc from=%bi:%bp to=%b/%s\"

@@ -14,6 +14,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use self::log_socket::LogSocket;
+use crate::capture::Capture;
 use crate::deadline;
 use crate::lab::Lab;
 use crate::netns::Namespace;
@@ -79,6 +80,8 @@ pub struct Settings {
     pub retries: u32,
     /// Whether it keeps connections to the upstream for the next request.
     pub keep_alive: bool,
+    /// Whether `HAProxy` ends an attempt when its client leaves; nginx always does.
+    pub abort_on_close: bool,
 }
 
 /// What a proxy logged about the requests it got.
@@ -155,10 +158,7 @@ impl Proxy {
     /// Waits until it has logged `requests` requests and returns what it said about them.
     #[must_use]
     pub fn wait_log(&self, requests: usize) -> Log {
-        let lines = self
-            .log
-            .as_ref()
-            .map_or(&self.process.stdout, |log| &log.lines);
+        let lines = self.lines();
         lines.wait(PATIENCE, |lines| self.read(lines).requests >= requests);
         let mut log = self.read(&lines.lines());
         if self.kind.is_nginx() {
@@ -170,6 +170,15 @@ impl Proxy {
         log
     }
 
+    /// Waits until it has logged `requests` requests and returns how many attempts it made for
+    /// them; sooner than [`Self::wait_log`], which waits for complaints too.
+    #[must_use]
+    pub fn wait_attempts(&self, requests: usize) -> usize {
+        let lines = self.lines();
+        lines.wait(PATIENCE, |lines| self.read(lines).requests >= requests);
+        self.read(&lines.lines()).attempts
+    }
+
     /// Everything it wrote.
     #[must_use]
     pub fn text(&self) -> String {
@@ -179,6 +188,13 @@ impl Proxy {
             .map(|log| log.lines.text())
             .unwrap_or_default();
         self.process.stderr.text() + &self.process.stdout.text() + &log
+    }
+
+    /// Where the lines of finished requests are.
+    fn lines(&self) -> &Capture {
+        self.log
+            .as_ref()
+            .map_or(&self.process.stdout, |log| &log.lines)
     }
 
     fn read(&self, lines: &[String]) -> Log {

@@ -64,8 +64,9 @@ fn http(settings: &Settings, port: u16, scratch: &Scratch) -> String {
             fastcgi_temp_path {directory}/fastcgi;
             uwsgi_temp_path {directory}/uwsgi;
             scgi_temp_path {directory}/scgi;
-            log_format bench '{MARK}status=$status attempts=\"$upstream_addr\"';
+            log_format bench '{MARK}status=$status attempts=\"$upstream_addr\" path=$request_uri';
             access_log /dev/stdout bench;
+            client_max_body_size 0;
             upstream upstreams {{
                 server {upstream};
                 {pool}

@@ -3,17 +3,34 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt::Linger};
 
-use super::{Counters, readable};
+use super::{Counters, Visit, readable, readable_within};
+use crate::deadline;
 use crate::tolerate;
 
 const ANSWER_AND_CLOSE: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n";
 const ANSWER_AND_STAY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
 const HALF_AN_ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf";
+
+/// Long enough for everything under way to arrive and be acknowledged.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// How an upstream lets a connection down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Last {
+    /// RST.
+    Reset,
+    /// FIN.
+    Close,
+    /// It does nothing any more.
+    Hang,
+}
 
 /// How an upstream treats those who connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +57,15 @@ pub enum Behaviour {
     Hang,
     /// Answers the head and a part of the body, then FIN.
     BreakOff,
+    /// Answers so many requests on a connection, reads one more, and lets it down.
+    AnswerThen(u32, Last),
+    /// Answers every request, and closes a connection that was idle for so long.
+    CloseIdle(Duration),
+    /// Reads so many bytes of a request and its body, waits until no more can come, and lets it
+    /// down.
+    Swallow(usize, Last),
+    /// Never answers requests for `/hang…`; answers others and closes.
+    HangOnDemand,
 }
 
 impl Behaviour {
@@ -56,6 +82,7 @@ impl Behaviour {
             stream,
             counters,
             stopped,
+            asked: String::new(),
         };
         match self {
             Self::Refuse | Self::NeverAccept | Self::CloseOnAccept => {}
@@ -86,6 +113,33 @@ impl Behaviour {
                     connection.write(HALF_AN_ANSWER);
                 }
             }
+            Self::AnswerThen(good, last) => {
+                for _ in 0..good {
+                    if !connection.read_request() {
+                        return;
+                    }
+                    connection.write(ANSWER_AND_STAY);
+                }
+                if connection.read_request() {
+                    connection.let_down(last);
+                }
+            }
+            Self::CloseIdle(limit) => connection.answer_until_idle(limit),
+            Self::Swallow(bytes, last) => {
+                if connection.read_bytes(bytes) {
+                    deadline::pause_until(deadline::now() + SETTLE);
+                    connection.let_down(last);
+                }
+            }
+            Self::HangOnDemand => {
+                if connection.read_request() {
+                    if connection.asked.starts_with("/hang") {
+                        connection.let_down(Last::Hang);
+                    } else {
+                        connection.write(ANSWER_AND_CLOSE);
+                    }
+                }
+            }
         }
     }
 }
@@ -95,6 +149,8 @@ struct Connection<'a> {
     stream: TcpStream,
     counters: &'a Counters,
     stopped: &'a UnixStream,
+    /// The path of the last request.
+    asked: String,
 }
 
 impl Connection<'_> {
@@ -120,7 +176,88 @@ impl Connection<'_> {
             }
         }
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        self.note_visit(&request);
         true
+    }
+
+    fn note_visit(&mut self, request: &[u8]) {
+        let head = String::from_utf8_lossy(request);
+        self.asked = head
+            .split_whitespace()
+            .nth(1)
+            .unwrap_or_default()
+            .to_owned();
+        // A peer that has reset the connection has no address any more.
+        if let Ok(peer) = self.stream.peer_addr() {
+            let path = self.asked.clone();
+            let mut visits = self
+                .counters
+                .visits
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            visits.push(Visit { peer, path });
+        }
+    }
+
+    /// Reads so many bytes and not one more; `false` at the end of the connection.
+    fn read_bytes(&mut self, bytes: usize) -> bool {
+        let mut left = bytes;
+        let mut chunk = [0; 4096];
+        while left > 0 {
+            if !readable(&self.stream, self.stopped) {
+                return false;
+            }
+            let wanted = left.min(chunk.len());
+            match self
+                .stream
+                .read(chunk.get_mut(..wanted).unwrap_or_default())
+            {
+                Ok(0) | Err(_) => return false,
+                Ok(length) => {
+                    left -= length;
+                    self.counters
+                        .bytes
+                        .fetch_add(length as u64, Ordering::Relaxed);
+                }
+            }
+        }
+        true
+    }
+
+    fn answer_until_idle(&mut self, limit: Duration) {
+        while self.read_request() {
+            self.write(ANSWER_AND_STAY);
+            match readable_within(&self.stream, self.stopped, limit) {
+                Some(true) => {}
+                Some(false) => return,
+                None => {
+                    self.note_broken();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn let_down(&mut self, last: Last) {
+        self.note_broken();
+        match last {
+            Last::Reset => self.reset(),
+            Last::Close => {}
+            Last::Hang => {
+                // Until told to stop; nothing is read, so that a full window stays full.
+                readable(&self.stopped, self.stopped);
+            }
+        }
+    }
+
+    fn note_broken(&self) {
+        if let Ok(peer) = self.stream.peer_addr() {
+            self.counters
+                .broken
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(peer);
+        }
     }
 
     fn write(&mut self, answer: &[u8]) {

@@ -8,14 +8,15 @@ mod behaviour;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage};
 
-pub use self::behaviour::Behaviour;
+pub use self::behaviour::{Behaviour, Last};
 use crate::netns::Namespace;
 use crate::tolerate;
 
@@ -30,12 +31,23 @@ pub struct Counts {
     pub bytes: u64,
 }
 
+/// A request an upstream read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visit {
+    /// The proxy's end of the connection.
+    pub peer: SocketAddr,
+    /// The path it asked for.
+    pub path: String,
+}
+
 /// The same, as the threads keep it.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     accepted: AtomicU64,
     requests: AtomicU64,
     bytes: AtomicU64,
+    visits: Mutex<Vec<Visit>>,
+    broken: Mutex<Vec<SocketAddr>>,
 }
 
 /// A server inside a namespace.
@@ -101,6 +113,26 @@ impl Upstream {
             bytes: self.counters.bytes.load(Ordering::Relaxed),
         }
     }
+
+    /// The requests it read, in order.
+    #[must_use]
+    pub fn visits(&self) -> Vec<Visit> {
+        self.counters
+            .visits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The proxy's ends of the connections it broke off as its [`Behaviour`] says, in order.
+    #[must_use]
+    pub fn broken(&self) -> Vec<SocketAddr> {
+        self.counters
+            .broken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
 }
 
 impl Drop for Upstream {
@@ -129,6 +161,21 @@ fn accept(listener: &TcpListener, behaviour: Behaviour, counters: &Counters, sto
             scope.spawn(move || behaviour.serve(stream, counters, stopped));
         }
     });
+}
+
+/// Waits until `socket` can be read, at most `limit`: then `None`; `false` when told to stop before.
+pub(crate) fn readable_within(
+    socket: &impl AsFd,
+    stopped: &UnixStream,
+    limit: Duration,
+) -> Option<bool> {
+    let mut waiting = [
+        PollFd::new(socket.as_fd(), PollFlags::POLLIN),
+        PollFd::new(stopped.as_fd(), PollFlags::POLLIN),
+    ];
+    let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+    let ready = poll(&mut waiting, limit).unwrap_or_default();
+    (ready > 0).then(|| waiting[1].any() == Some(false))
 }
 
 /// Waits until `socket` can be read; `false` when told to stop before.

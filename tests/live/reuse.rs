@@ -1,0 +1,322 @@
+//! Faults on connections that carried something before: the request that fails is not the first.
+
+use std::time::{Duration, Instant};
+
+use gw502_tests::client::{Answer, Answers};
+use gw502_tests::deadline;
+use gw502_tests::dialogue::Dialogue;
+use gw502_tests::expect::Differences;
+use gw502_tests::lab::Path;
+use gw502_tests::proxy::{Kind, Settings};
+use gw502_tests::upstream::{Behaviour, Last};
+use libtest_mimic::{Failed, Trial};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::scene::{HTTP, LATE, Scene, all_are, watch};
+
+/// After so long the upstream closes an idle connection.
+const IDLE: Duration = Duration::from_millis(150);
+
+/// Larger than all buffers between a proxy and its upstream.
+const LARGE: usize = 24 << 20;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for kind in HTTP {
+        let mut add = |name: &str, body: fn(Kind) -> Result<(), Failed>| {
+            let name = format!("reuse::{name}::{kind}");
+            trials.push(Trial::test(name, move || body(kind)));
+        };
+        add("fifth_request_meets_a_reset", |kind| {
+            fifth(kind, Last::Reset, "reset/reset-before-response")
+        });
+        add("fifth_request_meets_a_close", |kind| {
+            fifth(kind, Last::Close, "closed/closed-before-response")
+        });
+        add("fifth_request_times_out", |kind| {
+            fifth(kind, Last::Hang, "timeout/response-timeout")
+        });
+        add("idle_closes_are_silent", idle_closes);
+        add("a_close_crosses_a_get", |kind| crossing(kind, "GET"));
+        add("a_close_crosses_a_post", |kind| crossing(kind, "POST"));
+        add("request_on_a_closed_connection::veth", |kind| {
+            unnoticed(kind, Path::Veth)
+        });
+        add("request_on_a_closed_connection::delayed", |kind| {
+            unnoticed(kind, Path::Delayed)
+        });
+        add("upload_meets_a_reset", |kind| {
+            upload(kind, LARGE, Last::Reset, "reset/reset-mid-request")
+        });
+        add("reset_after_a_whole_upload", |kind| {
+            upload(kind, PART, Last::Reset, "reset/reset-before-response")
+        });
+        add("upload_stalls", |kind| {
+            upload(kind, LARGE, Last::Hang, "timeout/send-stalled")
+        });
+    }
+    trials
+}
+
+const fn keep_alive(settings: Settings) -> Settings {
+    Settings {
+        keep_alive: true,
+        ..settings
+    }
+}
+
+/// One request on a client connection of its own.
+fn request(scene: &Scene, method: &str) -> Answer {
+    scene.lab.proxy().enter(|| {
+        let mut dialogue = Dialogue::open(scene.proxy.target());
+        dialogue.ask(method, "/");
+        dialogue.answer()
+    })
+}
+
+/// Four good requests on each connection, then one that fails: an event for that one alone.
+fn fifth(kind: Kind, last: Last, verdict: &str) -> Result<(), Failed> {
+    let (agent, scene) = watch(kind, || {
+        Scene::set(kind, Path::Veth, Behaviour::AnswerThen(4, last), keep_alive)
+    });
+    let mut answers = Answers::default();
+    if last == Last::Hang {
+        // One client, so one worker: the fifth of nginx's is the upstream's fifth too.
+        scene.lab.proxy().enter(|| {
+            let mut dialogue = Dialogue::open(scene.proxy.target());
+            for _ in 0..5 {
+                dialogue.ask("GET", "/");
+                *answers.0.entry(dialogue.answer()).or_default() += 1;
+            }
+        });
+    } else {
+        for method in ["GET", "POST"].repeat(15) {
+            *answers.0.entry(request(&scene, method)).or_default() += 1;
+        }
+    }
+    let broken = scene.upstream.broken().len();
+    agent.wait_events(broken, LATE, scene.is_ours());
+    let session = agent.stop(Signal::SIGINT);
+
+    let mut differences = Differences::default();
+    if broken == 0 {
+        differences.note("no connection got as far as its fifth request".to_owned());
+    }
+    scene.compare(&session, &mut differences);
+    scene.compare_broken(&session, &mut differences);
+    all_are(&scene.events(&session), verdict, &mut differences);
+    scene.verdict(&differences, &session, &answers.to_string())
+}
+
+/// The upstream closes what is idle: nothing failed.
+fn idle_closes(kind: Kind) -> Result<(), Failed> {
+    let (agent, scene) = watch(kind, || {
+        Scene::set(kind, Path::Veth, Behaviour::CloseIdle(IDLE), keep_alive)
+    });
+    let mut answers = Answers::default();
+    for _ in 0..10 {
+        *answers.0.entry(request(&scene, "GET")).or_default() += 1;
+    }
+    let closed = || {
+        !scene.upstream.broken().is_empty()
+            && scene.upstream.broken().len() as u64 == scene.upstream.counts().accepted
+    };
+    deadline::wait_until("all connections to be idle for too long", LATE, closed);
+    agent.wait_events(1, Duration::from_millis(300), scene.is_ours());
+    let session = agent.stop(Signal::SIGINT);
+
+    let mut differences = Differences::default();
+    differences.check("answers", &Some(200), &answers.status());
+    scene.compare(&session, &mut differences);
+    differences.check("events", &Vec::new(), &scene.events(&session));
+    scene.verdict(&differences, &session, &answers.to_string())
+}
+
+/// How a request on a connection that the upstream is about to close came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Answered, on the connection it was sent on.
+    Answered,
+    /// The connection was lost, and the request with it or repeated on another one.
+    Raced,
+}
+
+/// Where the next request starts, counted from the arrival of the last answer. The upstream closes
+/// 150 ms after it has sent that, 20 ms before: its FIN is on the way from 130 to 150 ms, and what
+/// is sent after 110 ms arrives at a closed connection.
+const OFFSETS: [(u64, Option<Outcome>); 10] = [
+    (40, Some(Outcome::Answered)),
+    (90, Some(Outcome::Answered)),
+    (108, None),
+    (116, Some(Outcome::Raced)),
+    (124, Some(Outcome::Raced)),
+    (130, Some(Outcome::Raced)),
+    (136, Some(Outcome::Raced)),
+    (142, Some(Outcome::Raced)),
+    (170, Some(Outcome::Answered)),
+    (200, Some(Outcome::Answered)),
+];
+
+/// The FIN of an idle connection and the next request pass each other on the way.
+fn crossing(kind: Kind, method: &str) -> Result<(), Failed> {
+    let (agent, scene) = watch(kind, || {
+        Scene::set(kind, Path::Delayed, Behaviour::CloseIdle(IDLE), keep_alive)
+    });
+    let mut differences = Differences::default();
+    let mut seen = Vec::new();
+    let mut logged = Logged::default();
+    for (offset, expected) in OFFSETS {
+        let outcome = scene.lab.proxy().enter(|| {
+            let mut dialogue = Dialogue::open(scene.proxy.target());
+            let last = prime(&scene, &mut dialogue);
+            deadline::pause_until(last + Duration::from_millis(offset));
+            dialogue.ask(method, "/");
+            logged.outcome(&scene, dialogue.answer())
+        });
+        if let Some(expected) = expected {
+            differences.check(&format!("{method} after {offset} ms"), &expected, &outcome);
+        }
+        seen.push((offset, outcome));
+    }
+    let raced: Vec<_> = seen
+        .iter()
+        .filter(|(_, outcome)| *outcome == Outcome::Raced)
+        .collect();
+    agent.wait_events(raced.len(), LATE, scene.is_ours());
+    let session = agent.stop(Signal::SIGINT);
+
+    scene.compare(&session, &mut differences);
+    let events = scene.events(&session);
+    differences.check("number of events", &raced.len(), &events.len());
+    all_are(&events, "closed/keepalive-race", &mut differences);
+    let broken = scene.upstream.broken();
+    for (event, (offset, _)) in events.iter().zip(raced) {
+        if !event.local().is_some_and(|local| broken.contains(&local)) {
+            differences.note(format!("{event} is of a connection that was not closed"));
+        }
+        let idle = event
+            .evidence("idle_before")
+            .and_then(|idle| idle.get("idle_us")?.as_u64());
+        if !idle.is_some_and(|idle| idle.abs_diff(offset * 1000) < 20_000) {
+            differences.note(format!("idle for {offset} ms, and not {idle:?} us"));
+        }
+    }
+    scene.verdict(&differences, &session, &format!("{seen:?}"))
+}
+
+/// The upstream's FIN was there before the request, and the proxy did not look: it is stopped
+/// meanwhile.
+fn unnoticed(kind: Kind, path: Path) -> Result<(), Failed> {
+    let (agent, scene) = watch(kind, || {
+        Scene::set(kind, path, Behaviour::CloseIdle(IDLE), keep_alive)
+    });
+    let mut seen = Vec::new();
+    let mut logged = Logged::default();
+    for method in ["GET", "POST", "GET", "POST"] {
+        let outcome = scene.lab.proxy().enter(|| {
+            let mut dialogue = Dialogue::open(scene.proxy.target());
+            let last = prime(&scene, &mut dialogue);
+            signal(scene.proxy.workers(), Signal::SIGSTOP);
+            dialogue.ask(method, "/");
+            deadline::pause_until(last + IDLE + Duration::from_millis(80));
+            signal(scene.proxy.workers(), Signal::SIGCONT);
+            logged.outcome(&scene, dialogue.answer())
+        });
+        seen.push(outcome);
+    }
+    let raced = seen.iter().filter(|seen| **seen == Outcome::Raced).count();
+    agent.wait_events(raced, LATE, scene.is_ours());
+    let session = agent.stop(Signal::SIGINT);
+
+    let mut differences = Differences::default();
+    scene.compare(&session, &mut differences);
+    let events = scene.events(&session);
+    differences.check("number of events", &raced, &events.len());
+    if kind.is_nginx() {
+        differences.check("requests on a closed connection", &seen.len(), &raced);
+    }
+    all_are(&events, "reset/keepalive-race", &mut differences);
+    scene.verdict(&differences, &session, &format!("{seen:?}"))
+}
+
+fn signal(pids: &[u32], signal: Signal) {
+    for pid in pids {
+        kill(Pid::from_raw(pid.cast_signed()), signal).expect("a worker that runs");
+    }
+}
+
+/// What the proxy has logged so far.
+#[derive(Default)]
+struct Logged {
+    requests: usize,
+    attempts: usize,
+}
+
+impl Logged {
+    /// How the second request of a client came out. nginx repeats a GET: one attempt more.
+    /// `HAProxy` closes the client's connection and logs nothing.
+    fn outcome(&mut self, scene: &Scene, answer: Answer) -> Outcome {
+        let requests = if answer == Answer::Closed { 1 } else { 2 };
+        self.requests += requests;
+        let attempts = scene.proxy.wait_attempts(self.requests);
+        let made = attempts - std::mem::replace(&mut self.attempts, attempts);
+        if answer == Answer::Status(200) && made == requests {
+            Outcome::Answered
+        } else {
+            Outcome::Raced
+        }
+    }
+}
+
+/// A request that cannot fail, for a connection to the upstream that has just been used.
+#[track_caller]
+fn prime(scene: &Scene, dialogue: &mut Dialogue) -> Instant {
+    dialogue.ask("GET", "/");
+    let answer = dialogue.answer();
+    let now = deadline::now();
+    assert_eq!(
+        answer,
+        Answer::Status(200),
+        "the first request:\n{}",
+        scene.proxy.text()
+    );
+    now
+}
+
+/// So much of an upload the upstream reads.
+const PART: usize = 60_000;
+
+/// The upstream reads a part of the upload and then resets the connection, or reads no more.
+fn upload(kind: Kind, body: usize, last: Last, verdict: &str) -> Result<(), Failed> {
+    let (agent, scene) = watch(kind, || {
+        Scene::set(
+            kind,
+            Path::Veth,
+            Behaviour::Swallow(PART, last),
+            |settings| settings,
+        )
+    });
+    let requests = if last == Last::Hang { 1 } else { 3 };
+    let mut answers = Answers::default();
+    for _ in 0..requests {
+        let answer = scene
+            .lab
+            .proxy()
+            .enter(|| Dialogue::open(scene.proxy.target()).upload(body));
+        *answers.0.entry(answer).or_default() += 1;
+    }
+    agent.wait_events(requests, LATE, scene.is_ours());
+    let session = agent.stop(Signal::SIGINT);
+
+    let mut differences = Differences::default();
+    differences.check(
+        "uploads broken off",
+        &requests,
+        &scene.upstream.broken().len(),
+    );
+    scene.compare(&session, &mut differences);
+    scene.compare_broken(&session, &mut differences);
+    all_are(&scene.events(&session), verdict, &mut differences);
+    scene.verdict(&differences, &session, &answers.to_string())
+}

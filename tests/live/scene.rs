@@ -1,0 +1,160 @@
+//! A proxy, its upstream and what became of them: shared by the trials that need more than one
+//! fault on one request.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use gw502_tests::agent::{Agent, Event, Session};
+use gw502_tests::expect::{self, Differences};
+use gw502_tests::lab::{Family, Lab, Path};
+use gw502_tests::proxy::{Kind, Proxy, Settings};
+use gw502_tests::upstream::{Behaviour, Upstream};
+use libtest_mimic::Failed;
+
+/// How long every proxy here waits for its upstream.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the last event may take: 100 ms are promised.
+pub(crate) const LATE: Duration = Duration::from_secs(2);
+
+/// The proxies that speak HTTP.
+pub(crate) const HTTP: [Kind; 2] = [Kind::Nginx, Kind::Haproxy];
+
+/// Where a trial happens. The upstream goes first: the proxy sees its connections end.
+pub(crate) struct Scene {
+    pub(crate) upstream: Upstream,
+    pub(crate) proxy: Proxy,
+    pub(crate) lab: Lab,
+}
+
+impl Scene {
+    /// Builds it; `tune` changes the proxy's usual settings.
+    #[track_caller]
+    pub(crate) fn set(
+        kind: Kind,
+        path: Path,
+        behaviour: Behaviour,
+        tune: impl FnOnce(Settings) -> Settings,
+    ) -> Self {
+        let lab = Lab::new(path);
+        let address = lab.upstream_address(Family::V4);
+        let upstream = Upstream::start(lab.upstream(), address, behaviour);
+        let proxy = Proxy::start(&lab, &tune(settings(kind, upstream.address())));
+        Self {
+            upstream,
+            proxy,
+            lab,
+        }
+    }
+
+    /// The network namespace events name.
+    #[track_caller]
+    pub(crate) fn netns(&self) -> u64 {
+        self.lab.proxy().inode()
+    }
+
+    /// Whether an event is of this scene.
+    pub(crate) fn is_ours(&self) -> impl Fn(&Event) -> bool {
+        let netns = self.netns();
+        move |event| event.netns() == Some(netns)
+    }
+
+    /// Its events, in order.
+    pub(crate) fn events<'a>(&self, session: &'a Session) -> Vec<&'a Event> {
+        expect::events_in(session, self.netns())
+    }
+
+    /// Checks that the events are of our proxy and its upstream, that no two have the same id, and
+    /// that the summary counts every connection the upstream accepted.
+    pub(crate) fn compare(&self, session: &Session, differences: &mut Differences) {
+        let events = self.events(session);
+        let ids: BTreeSet<_> = events.iter().map(|event| event.text("/id")).collect();
+        differences.check("number of different ids", &events.len(), &ids.len());
+        for event in events {
+            let whose = (event.upstream(), event.text("/proxy/comm"));
+            let comm = self.proxy.kind().program();
+            let ours = (Some(self.upstream.address()), Some(comm));
+            differences.check("upstream and proxy.comm", &ours, &whose);
+            let pid = event.number("/proxy/pid");
+            let is_worker = |worker: &u32| pid == Some(u64::from(*worker));
+            if !self.proxy.workers().iter().any(is_worker) {
+                differences.note(format!("proxy.pid: {pid:?} is no worker"));
+            }
+        }
+        let counted = session
+            .summary
+            .as_ref()
+            .and_then(|summary| summary.attempts(self.netns(), self.upstream.address()));
+        let accepted = self.upstream.counts().accepted;
+        differences.check("attempts in the summary", &Some(accepted), &counted);
+        differences.check("exit code", &0, &session.code);
+    }
+
+    /// Checks that there is one event for each connection the upstream broke off, by its address.
+    pub(crate) fn compare_broken(&self, session: &Session, differences: &mut Differences) {
+        let mut broken = self.upstream.broken();
+        let mut reported: Vec<_> = self
+            .events(session)
+            .into_iter()
+            .filter_map(Event::local)
+            .collect();
+        broken.sort_unstable();
+        reported.sort_unstable();
+        differences.check("connections that ended badly", &broken, &reported);
+    }
+
+    /// The result of a trial: everything a person needs to judge it when something differs.
+    pub(crate) fn verdict(
+        &self,
+        differences: &Differences,
+        session: &Session,
+        clients: &str,
+    ) -> Result<(), Failed> {
+        if differences.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "{} differs:\n{differences}\n\
+             the clients: {clients}\nthe upstream counted {:?}; broken off: {:?}\n\
+             \nthe proxy's log:\n{}\ngw502 on standard output:\n{}\ngw502 on standard error:\n{}",
+            self.proxy.kind(),
+            self.upstream.counts(),
+            self.upstream.broken(),
+            self.proxy.text(),
+            session.stdout,
+            session.stderr
+        )
+        .into())
+    }
+}
+
+/// What the trials have in common.
+pub(crate) fn settings(kind: Kind, upstream: SocketAddr) -> Settings {
+    Settings {
+        kind,
+        upstream,
+        connect_timeout: PATIENCE,
+        read_timeout: PATIENCE,
+        retries: 0,
+        keep_alive: false,
+        abort_on_close: false,
+    }
+}
+
+/// Checks the cause of every event.
+pub(crate) fn all_are(events: &[&Event], verdict: &str, differences: &mut Differences) {
+    for (index, event) in events.iter().enumerate() {
+        let field = format!("event {index}, class/cause");
+        differences.check(&field, verdict, event.verdict().as_str());
+    }
+}
+
+/// Starts gw502 for the programs of this kind of proxy, and the scene meanwhile.
+#[track_caller]
+pub(crate) fn watch(kind: Kind, scene: impl FnOnce() -> Scene) -> (Agent, Scene) {
+    let agent = Agent::spawn(&["--proxy", kind.program()]);
+    let scene = scene();
+    agent.wait_ready();
+    (agent, scene)
+}
