@@ -9,6 +9,7 @@ use super::{Errno, TcpState};
 
 /// Who gave up waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Party {
     /// The kernel, after its retransmissions.
@@ -19,11 +20,13 @@ pub enum Party {
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Evidence {
     /// A RST arrived.
     RstReceived {
         /// TCP state in which it arrived.
+        #[cfg_attr(test, schemars(with = "String"))]
         state: TcpState,
     },
     /// A RST was sent by this host for the connection.
@@ -42,6 +45,7 @@ pub enum Evidence {
     /// An ICMP error answered; only its errno was kept by the kernel.
     IcmpErrno {
         /// The errno it was turned into.
+        #[cfg_attr(test, schemars(with = "String"))]
         errno: Errno,
     },
     /// The SYN never left this host: it waited for a neighbour's address.
@@ -94,6 +98,7 @@ pub enum Evidence {
     /// The connection died with this errno.
     ConnectionError {
         /// The errno.
+        #[cfg_attr(test, schemars(with = "String"))]
         errno: Errno,
     },
 }

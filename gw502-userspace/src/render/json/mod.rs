@@ -11,6 +11,7 @@ use crate::event::{Endpoint, Errno, EventId, Evidence, Failure};
 
 /// An address as it stands in JSON.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Address {
     address: String,
     port: u16,
@@ -26,6 +27,7 @@ impl From<Endpoint> for Address {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Proxy<'a> {
     pid: u32,
     comm: &'a str,
@@ -38,31 +40,50 @@ struct Proxy<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct FailureLine<'a> {
+    /// Always `gw502.failure/1`.
     schema: &'static str,
+    /// When it ended: RFC 3339 in UTC, nanoseconds.
     time: String,
+    /// Name of the host that saw it.
     host: &'a str,
+    /// Unique, sorts by time (ULID alphabet), the same again in a replay.
     id: String,
+    /// One of the classes of the README.
     class: &'static str,
+    /// One of the causes of the README.
     cause: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     errno: Option<Errno>,
+    /// `connect`, `request` (sent, no answer yet) or `idle`.
     phase: &'static str,
+    /// Where the proxy connected to.
     upstream: Address,
     #[serde(skip_serializing_if = "Option::is_none")]
     local: Option<Address>,
+    /// Inode number of the network namespace.
     netns: u32,
+    /// Who connected.
     proxy: Proxy<'a>,
+    /// Microseconds since the connect started; since the request left when `phase` is `request`.
     elapsed_us: u64,
+    /// SYNs sent again.
     syn_retransmits: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     rtt_us: Option<u32>,
+    /// Payload bytes sent on the connection, each counted once.
     bytes_sent: u64,
+    /// Payload bytes received on the connection.
     bytes_received: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     expect: Option<u16>,
+    /// What led to the cause, most telling first.
     evidence: &'a [Evidence],
+    /// Backend that saw it.
     hook: &'a str,
+    /// Events lost between the one before and this one.
     lost_before: u64,
 }
 
@@ -102,6 +123,7 @@ pub fn failure(failure: &Failure, origin: &Origin) -> Bytes {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct UpstreamLine {
     /// Absent for the sum of all upstreams that found no room of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,6 +142,7 @@ struct UpstreamLine {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct SummaryLine<'a> {
     schema: &'static str,
     host: &'a str,
@@ -179,66 +202,4 @@ fn line(value: &impl Serialize) -> Bytes {
 }
 
 #[cfg(test)]
-mod tests {
-    use gw502_common::ending::Ending;
-    use gw502_common::wire::{FailureRecord, RecordHeader};
-
-    use super::failure as line_of;
-    use super::*;
-    use crate::classify::Classifier;
-    use crate::clock::TimeAnchor;
-    use crate::intake::decode::Decoded;
-
-    #[test]
-    fn a_failure_has_the_fields_of_its_schema_and_no_made_up_ones() {
-        let mut record = FailureRecord {
-            header: RecordHeader {
-                at_ns: 1_412_123_456,
-                cpu: 1,
-                ..RecordHeader::default()
-            },
-            ..FailureRecord::default()
-        };
-        record.connection.start_ns = 1_411_911_456;
-        record.connection.daddr = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1];
-        record.connection.dport = 9000;
-        record.connection.netns = 4_026_531_840;
-        record.connection.tgid = 4121;
-        record.connection.comm = *b"nginx\0\0\0\0\0\0\0\0\0\0\0";
-        record.socket.sport = 51844;
-        record.socket.saddr = record.connection.daddr;
-        let failure = Classifier::default().classify(
-            &Decoded {
-                ending: Ending::Refused,
-                record,
-            },
-            0,
-        );
-        let anchor = TimeAnchor {
-            offset_ns: 1_700_000_000_000_000_000,
-        };
-        let origin = Origin {
-            host: "edge-1".to_owned(),
-            kernel: "Linux 6.1.0".to_owned(),
-            id: 7,
-            anchor,
-            zone: jiff::tz::TimeZone::UTC,
-        };
-        let expected = concat!(
-            r#"{"schema":"gw502.failure/1","time":"2023-11-14T22:13:21.412123456Z","#,
-            r#""host":"edge-1","id":"01HF7YAVC43RJ0008000000007","class":"refused","#,
-            r#""cause":"refused","errno":"ECONNREFUSED","phase":"connect","#,
-            r#""upstream":{"address":"127.0.0.1","port":9000},"#,
-            r#""local":{"address":"127.0.0.1","port":51844},"netns":4026531840,"#,
-            r#""proxy":{"pid":4121,"comm":"nginx"},"elapsed_us":212,"syn_retransmits":0,"#,
-            r#""bytes_sent":0,"bytes_received":0,"expect":502,"#,
-            r#""evidence":[{"what":"rst_received","state":"SYN_SENT"}],"#,
-            r#""hook":"tracepoint","lost_before":0}"#,
-            "\n"
-        );
-        assert_eq!(
-            String::from_utf8_lossy(&line_of(&failure, &origin)),
-            expected
-        );
-    }
-}
+mod tests;
