@@ -31,9 +31,9 @@ pub struct Hook {
 
 /// The programs in the order in which they attach, which is the order in which they run.
 ///
-/// A program with a second one, `…_again`, is one that an interrupt may run into while it runs:
-/// the kernel skips a program that is already running on the CPU
-/// (`__bpf_trace_run()`, since 6.1), and the second does what the first then missed.
+/// Each has a second one behind it, `…_again`: the kernel skips a program that is already running on
+/// the CPU (`__bpf_trace_run()`, since 6.1), as it is when an interrupt runs into it, and the second
+/// does what the first then missed.
 ///
 /// Connection state comes last: what it judges by must already be recorded when the first
 /// connection is seen, and an entry can only exist once it is attached.
@@ -45,13 +45,31 @@ pub const HOOKS: &[Hook] = &[
         target: "tcp_receive_reset",
     },
     Hook {
+        program: "reset_received_again_tpbtf",
+        capability: "resets",
+        backend: Backend::Tracepoint,
+        target: "tcp_receive_reset",
+    },
+    Hook {
         program: "reset_sent_tpbtf",
         capability: "resets",
         backend: Backend::Tracepoint,
         target: "tcp_send_reset",
     },
     Hook {
+        program: "reset_sent_again_tpbtf",
+        capability: "resets",
+        backend: Backend::Tracepoint,
+        target: "tcp_send_reset",
+    },
+    Hook {
         program: "retransmit_tpbtf",
+        capability: "retransmits",
+        backend: Backend::Tracepoint,
+        target: "tcp_retransmit_skb",
+    },
+    Hook {
+        program: "retransmit_again_tpbtf",
         capability: "retransmits",
         backend: Backend::Tracepoint,
         target: "tcp_retransmit_skb",

@@ -101,8 +101,8 @@ impl SkipReason {
     }
 }
 
-/// Pairs of programs of which the second does what the first missed: index into the per-CPU `DONE`
-/// and `COVERED` maps.
+/// Pairs of programs of which the second does only what the first missed: index into the per-CPU
+/// `DONE` and `COVERED` maps. In other pairs both always do the work, which is no different.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pair {
@@ -110,12 +110,15 @@ pub enum Pair {
     Connection = 0,
     /// `client_dismissed_tpbtf` and `client_dismissed_again_tpbtf`.
     ClientDismissed = 1,
+    /// `retransmit_tpbtf` and `retransmit_again_tpbtf`.
+    Retransmit = 2,
 }
 
 impl Pair {
     /// Every pair, with the name of its first program, in the order of the maps.
-    pub const ALL: [(Self, &'static str); 2] = [
+    pub const ALL: [(Self, &'static str); 3] = [
         (Self::Connection, "connection_tpbtf"),
         (Self::ClientDismissed, "client_dismissed_tpbtf"),
+        (Self::Retransmit, "retransmit_tpbtf"),
     ];
 }

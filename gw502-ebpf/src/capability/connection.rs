@@ -39,8 +39,9 @@ const SAME_START_NS: u64 = 100_000_000;
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn connection_tpbtf(ctx: BtfTracePointContext) -> i32 {
     let (key, old, new) = arguments(&ctx);
+    // For every change, also those that do not matter: what was skipped is then known exactly.
+    again::note(Pair::Connection, event(key, old, new));
     if matters(old, new) {
-        again::note(Pair::Connection, event(key, old, new));
         #[cfg(feature = "log")]
         aya_log_ebpf::debug!(&ctx, "state {} -> {}", old, new);
         // SAFETY: argument 0 is `struct sock *`, never NULL, and a full socket in these states.
@@ -52,7 +53,7 @@ fn connection_tpbtf(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn connection_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
     let (key, old, new) = arguments(&ctx);
-    if matters(old, new) && again::missed(Pair::Connection, event(key, old, new)) {
+    if again::missed(Pair::Connection, event(key, old, new)) && matters(old, new) {
         // SAFETY: as above.
         count::settle(changed(unsafe { Sock::new(ctx.arg(0)) }, old, new));
     }

@@ -22,42 +22,51 @@ use crate::globals::{CFG_SEND_RESET_REASON, frozen};
 use crate::kernel::sock::Sock;
 use crate::maps::CONNECTIONS;
 
+// Each twice, and both always do the work: flags that are set again stay what they are.
+
 #[btf_tracepoint(function = "tcp_receive_reset")]
 fn reset_received_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    // SAFETY: argument 0 is `struct sock *`, never NULL; tcp_reset() is for full sockets.
-    received(unsafe { Sock::new(ctx.arg(0)) });
-    0
+    received(&ctx)
+}
+
+#[btf_tracepoint(function = "tcp_receive_reset")]
+fn reset_received_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
+    received(&ctx)
 }
 
 #[btf_tracepoint(function = "tcp_send_reset")]
 fn reset_sent_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    let sk: *const u8 = ctx.arg(0);
-    let reason = if frozen(&CFG_SEND_RESET_REASON) == 0 {
-        0
-    } else {
-        ctx.arg::<u32>(2) as u8
-    };
-    // Only the address is used: it is in our map for full sockets alone.
-    sent(sk as u64, reason);
-    0
+    sent(&ctx)
+}
+
+#[btf_tracepoint(function = "tcp_send_reset")]
+fn reset_sent_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
+    sent(&ctx)
 }
 
 #[inline(always)]
-fn received(sock: Sock) {
+fn received(ctx: &BtfTracePointContext) -> i32 {
+    // SAFETY: argument 0 is `struct sock *`, never NULL; tcp_reset() is for full sockets.
+    let sock = unsafe { Sock::new(ctx.arg(0)) };
     if let Some(connection) = CONNECTIONS.get_ptr_mut(sock.key()) {
         // SAFETY: a live value of a preallocated map, touched under the socket's lock only.
         let connection = unsafe { &mut *connection };
         connection.flags |= flag::RST_RECEIVED;
         connection.rst_state = sock.state();
     }
+    0
 }
 
 #[inline(always)]
-fn sent(key: u64, reason: u8) {
-    if let Some(connection) = CONNECTIONS.get_ptr_mut(key) {
+fn sent(ctx: &BtfTracePointContext) -> i32 {
+    // Only the address is used: it is in our map for full sockets alone.
+    if let Some(connection) = CONNECTIONS.get_ptr_mut(ctx.arg::<u64>(0)) {
         // SAFETY: a live value of a preallocated map, touched under the socket's lock only.
         let connection = unsafe { &mut *connection };
         connection.flags |= flag::RST_SENT;
-        connection.rst_sent_reason = reason;
+        if frozen(&CFG_SEND_RESET_REASON) != 0 {
+            connection.rst_sent_reason = ctx.arg::<u32>(2) as u8;
+        }
     }
+    0
 }

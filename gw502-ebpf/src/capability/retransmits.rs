@@ -13,15 +13,26 @@
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use gw502_common::wire::flag;
+use gw502_common::wire::{Pair, flag};
 
+use crate::again;
 use crate::kernel::sock::Sock;
 use crate::maps::CONNECTIONS;
 
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 fn retransmit_tpbtf(ctx: BtfTracePointContext) -> i32 {
+    again::note(Pair::Retransmit, ctx.arg(0));
     // SAFETY: argument 0 is `struct sock *`, never NULL; only full sockets retransmit here.
     retransmitted(unsafe { Sock::new(ctx.arg(0)) });
+    0
+}
+
+#[btf_tracepoint(function = "tcp_retransmit_skb")]
+fn retransmit_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
+    if again::missed(Pair::Retransmit, ctx.arg(0)) {
+        // SAFETY: as above.
+        retransmitted(unsafe { Sock::new(ctx.arg(0)) });
+    }
     0
 }
 

@@ -232,21 +232,13 @@ impl Probe {
     }
 
     /// Runs that the kernel skipped because the program was already running on that CPU
-    /// (`recursion_misses` of `bpf_prog_info`, Linux 5.12+; zero before), less those that the
-    /// second program of a pair did in its place.
+    /// (`recursion_misses` of `bpf_prog_info`, Linux 5.12+; zero before), and that the second
+    /// program of its pair did not do in its place either. `covered` is what those did.
     pub fn recursion_misses(&mut self, covered: &[u64]) -> u64 {
-        let paired = Pair::ALL.iter().map(|(_, program)| *program);
-        let single: u64 = HOOKS
-            .iter()
-            .filter(|hook| !paired.clone().any(|first| first == hook.program))
-            .filter(|hook| !hook.program.contains("_again_"))
-            .map(|hook| misses(&mut self.ebpf, hook.program))
-            .sum();
-        let uncovered = paired
-            .clone()
-            .zip(covered)
-            .map(|(first, covered)| misses(&mut self.ebpf, first).saturating_sub(*covered));
-        single + uncovered.sum::<u64>()
+        let pairs = Pair::ALL.iter().zip(covered);
+        pairs
+            .map(|((_, first), done)| misses(&mut self.ebpf, first).saturating_sub(*done))
+            .sum()
     }
 }
 
@@ -260,7 +252,9 @@ fn misses(ebpf: &mut Ebpf, program: &str) -> u64 {
             .find_map(|line| line.strip_prefix("recursion_misses:"))?;
         line.trim().parse().ok()
     };
-    read().unwrap_or(0)
+    let misses = read().unwrap_or(0);
+    log::debug!("{program}: {misses} runs skipped by the kernel");
+    misses
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, hook: &Hook) -> Result<&'a mut BtfTracePoint, ProbeError> {
