@@ -179,7 +179,13 @@ const fn proxy_closed(facts: &SocketFacts) -> Option<Ending> {
 fn ended(connection: &Connection, facts: &SocketFacts, now_ns: u64) -> Option<Ending> {
     // The FIN that led to CLOSE_WAIT counts in bytes_received and is no answer.
     let fin = u64::from(facts.old_state == state::CLOSE_WAIT);
-    match facts.error {
+    // `tcp_done_with_error()` sets sk_err a moment before the state changes, and a proxy that asks
+    // SO_ERROR on another CPU takes it away in between. That a RST came is remembered all the same.
+    let error = match facts.error {
+        0 if connection.flags & flag::RST_RECEIVED != 0 => errno::ECONNRESET,
+        error => error,
+    };
+    match error {
         // HAProxy ends a connection with SO_LINGER 0, by RST and straight to CLOSE: after an
         // exchange that is its way to say goodbye, before any answer it gave up waiting.
         0 => (facts.old_state == state::ESTABLISHED && outstanding(facts, 0))

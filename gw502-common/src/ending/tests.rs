@@ -177,6 +177,21 @@ fn a_request_that_is_still_queued_counts_as_written() {
 }
 
 #[test]
+fn trap_so_error_takes_the_error_away_before_the_state_changes() {
+    let turned_away = Connection {
+        flags: flag::RST_RECEIVED,
+        ..established(SECOND / 10)
+    };
+    let nothing_sent = SocketFacts {
+        bytes_sent: 0,
+        ..requested(ESTABLISHED, CLOSE)
+    };
+    assert_eq!(judge(&turned_away, &nothing_sent, NOW), Some(Ending::Reset));
+    // Without a RST it is the proxy's own way to close an unused connection.
+    assert_eq!(judge(&established(SECOND / 10), &nothing_sent, NOW), None);
+}
+
+#[test]
 fn trap_the_fin_itself_counts_as_a_byte_received() {
     let fin = SocketFacts {
         bytes_received: 1,

@@ -1,11 +1,11 @@
 //! Connections that ended with a request outstanding, or right after the handshake.
 
-use gw502_common::tcp::state;
+use gw502_common::tcp::{errno, state};
 use gw502_common::wire::{Connection, SocketFacts, clients};
 
 use super::waits::Waits;
 use super::{Verdict, elapsed_ns, error, gave_up, payload_received};
-use crate::event::{Cause, Evidence, Party, Phase, TcpState};
+use crate::event::{Cause, Errno, Evidence, Party, Phase, TcpState};
 
 /// RST from the upstream before any byte of an answer.
 pub(super) fn reset(connection: &Connection, socket: &SocketFacts, at_ns: u64) -> Verdict {
@@ -21,7 +21,12 @@ pub(super) fn reset(connection: &Connection, socket: &SocketFacts, at_ns: u64) -
     } else {
         Cause::ResetBeforeResponse
     };
-    broken_off(cause, seen, connection, socket, at_ns)
+    let verdict = broken_off(cause, seen, connection, socket, at_ns);
+    // The proxy may have taken the error away with SO_ERROR; that it was a RST is known.
+    Verdict {
+        errno: verdict.errno.or(Some(Errno(errno::ECONNRESET))),
+        ..verdict
+    }
 }
 
 /// FIN from the upstream before any byte of an answer.
