@@ -188,7 +188,8 @@ fn gave_up(
         return Cause::ClientGone;
     }
     let wait_us = elapsed_ns(phase, connection, socket, at_ns) / 1000;
-    if waits.is_timers(connection.comm, phase, wait_us) {
+    let clients_stayed = socket.clients == clients::STAYED;
+    if waits.is_timers(connection.comm, phase, wait_us, clients_stayed) {
         evidence.push(Evidence::WaitRecurs);
         return timed_out;
     }
