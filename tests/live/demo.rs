@@ -152,12 +152,8 @@ impl Machine {
                 .filter(|name| !name.starts_with(PREFIX))
                 .collect(),
             devices: entries("/sys/class/net"),
-            bpf_programs: programs
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(|program| program.get("id")?.as_u64())
-                .collect(),
+            // Whoever holds one is somebody else, or still runs and is found by its program.
+            bpf_programs: &ids_of(&programs) - &held_programs(),
         }
     }
 
@@ -181,6 +177,35 @@ fn entries(directory: &str) -> BTreeSet<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
+/// The ids in what `bpftool -j prog show` printed.
+fn ids_of(programs: &Value) -> BTreeSet<u64> {
+    let programs = programs.as_array().into_iter().flatten();
+    programs
+        .filter_map(|program| program.get("id")?.as_u64())
+        .collect()
+}
+
+/// The eBPF programs that some process holds, by itself or through what attaches them.
+fn held_programs() -> BTreeSet<u64> {
+    let tables = entries("/proc").into_iter();
+    let tables = tables.map(|process| format!("/proc/{process}/fdinfo"));
+    tables
+        .flat_map(|table| {
+            entries(&table)
+                .into_iter()
+                .map(move |fd| format!("{table}/{fd}"))
+        })
+        .filter_map(|descriptor| fs::read_to_string(descriptor).ok())
+        .flat_map(|lines| {
+            let ids = lines
+                .lines()
+                .filter_map(|line| line.strip_prefix("prog_id:"));
+            ids.filter_map(|id| id.trim().parse().ok())
+                .collect::<Vec<_>>()
+        })
         .collect()
 }
 
