@@ -9,10 +9,13 @@
 mod command_line;
 mod demo;
 mod faults;
+mod filters;
 mod identity;
+mod patience;
 mod reuse;
 mod scene;
 mod silence;
+mod storm;
 mod table;
 
 use std::process::ExitCode;
@@ -48,6 +51,9 @@ fn every_trial() -> Vec<Trial> {
         identity::trials(),
         silence::trials(),
         reuse::trials(),
+        patience::trials(),
+        filters::trials(),
+        storm::trials(),
         command_line::trials(),
         demo::trials(),
     ]

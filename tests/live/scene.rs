@@ -1,5 +1,4 @@
-//! A proxy, its upstream and what became of them: shared by the trials that need more than one
-//! fault on one request.
+//! A proxy, its upstream and what became of them: shared by the trials beside the table of faults.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -130,7 +129,7 @@ impl Scene {
 }
 
 /// What the trials have in common.
-pub(crate) fn settings(kind: Kind, upstream: SocketAddr) -> Settings {
+pub(crate) const fn settings(kind: Kind, upstream: SocketAddr) -> Settings {
     Settings {
         kind,
         upstream,

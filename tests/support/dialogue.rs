@@ -77,7 +77,7 @@ impl Dialogue {
         let mut writer = self.0.try_clone().expect("a second handle");
         thread::scope(|scope| {
             scope.spawn(move || {
-                let body = [b'x'; 65536];
+                let body = [b'x'; 16384];
                 let mut left = bytes;
                 let mut goes_on = writer.write_all(head.as_bytes()).is_ok();
                 while goes_on && left > 0 {

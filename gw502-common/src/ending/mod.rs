@@ -114,6 +114,9 @@ pub fn judge(connection: &Connection, facts: &SocketFacts, now_ns: u64) -> Optio
         (state::SYN_SENT, state::CLOSE) => Some(connecting(connection, facts)),
         (state::ESTABLISHED, state::CLOSE_WAIT) => peer_closed(connection, facts, now_ns),
         (state::ESTABLISHED, state::FIN_WAIT1) => proxy_closed(facts),
+        // The FIN was here, a request was sent all the same, and the proxy read the end of the
+        // connection before the RST that its request meets.
+        (state::CLOSE_WAIT, state::LAST_ACK) => outstanding(facts, 1).then_some(Ending::Closed),
         (_, state::CLOSE) => ended(connection, facts, now_ns),
         _ => None,
     }
@@ -188,8 +191,12 @@ fn ended(connection: &Connection, facts: &SocketFacts, now_ns: u64) -> Option<En
     match error {
         // HAProxy ends a connection with SO_LINGER 0, by RST and straight to CLOSE: after an
         // exchange that is its way to say goodbye, before any answer it gave up waiting.
-        0 => (facts.old_state == state::ESTABLISHED && outstanding(facts, 0))
-            .then_some(Ending::Abandoned),
+        0 if facts.old_state == state::ESTABLISHED => {
+            outstanding(facts, 0).then_some(Ending::Abandoned)
+        }
+        // The same after the upstream's FIN: it reads the end with its request unanswered.
+        0 => (facts.old_state == state::CLOSE_WAIT && outstanding(facts, fin))
+            .then_some(Ending::Closed),
         // EPIPE is a RST that met a socket in CLOSE_WAIT (tcp_reset()).
         errno::ECONNRESET | errno::EPIPE => {
             let turned_away = facts.bytes_received <= fin

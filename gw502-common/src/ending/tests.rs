@@ -482,3 +482,21 @@ fn on_a_reused_connection_the_last_word_decides() {
         }
     }
 }
+
+#[test]
+fn trap_a_proxy_that_reads_the_end_closes_before_the_rst_arrives() {
+    // The FIN came while idle, then a request was sent into it; nginx closes, HAProxy by RST.
+    for new_state in [LAST_ACK, CLOSE] {
+        let facts = SocketFacts {
+            unacked_bytes: 60,
+            ..reused(CLOSE_WAIT, new_state, last_word::OURS)
+        };
+        assert_eq!(ended(facts), Some(Ending::Closed), "{new_state}");
+        let idle = SocketFacts {
+            unacked_bytes: 0,
+            last_word: last_word::THEIRS,
+            ..facts
+        };
+        assert_eq!(ended(idle), None, "{new_state}");
+    }
+}

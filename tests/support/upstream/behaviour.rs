@@ -182,11 +182,8 @@ impl Connection<'_> {
 
     fn note_visit(&mut self, request: &[u8]) {
         let head = String::from_utf8_lossy(request);
-        self.asked = head
-            .split_whitespace()
-            .nth(1)
-            .unwrap_or_default()
-            .to_owned();
+        let path = head.split_whitespace().nth(1).unwrap_or_default();
+        path.clone_into(&mut self.asked);
         // A peer that has reset the connection has no address any more.
         if let Ok(peer) = self.stream.peer_addr() {
             let path = self.asked.clone();
