@@ -7,6 +7,18 @@ use crate::classify::Classifier;
 use crate::clock::TimeAnchor;
 use crate::intake::decode::Decoded;
 
+fn origin() -> Origin {
+    Origin {
+        host: "edge-1".to_owned(),
+        kernel: "Linux 6.1.0".to_owned(),
+        id: 7,
+        anchor: TimeAnchor {
+            offset_ns: 1_700_000_000_000_000_000,
+        },
+        zone: jiff::tz::TimeZone::UTC,
+    }
+}
+
 #[test]
 fn a_failure_has_the_fields_of_its_schema_and_no_made_up_ones() {
     let mut record = FailureRecord {
@@ -32,16 +44,7 @@ fn a_failure_has_the_fields_of_its_schema_and_no_made_up_ones() {
         },
         0,
     );
-    let anchor = TimeAnchor {
-        offset_ns: 1_700_000_000_000_000_000,
-    };
-    let origin = Origin {
-        host: "edge-1".to_owned(),
-        kernel: "Linux 6.1.0".to_owned(),
-        id: 7,
-        anchor,
-        zone: jiff::tz::TimeZone::UTC,
-    };
+    let origin = origin();
     let expected = concat!(
         r#"{"schema":"gw502.failure/1","time":"2023-11-14T22:13:21.412123456Z","#,
         r#""host":"edge-1","id":"01HF7YAVC43RJ0008000000007","class":"refused","#,
@@ -93,16 +96,7 @@ fn the_schemas_in_docs_are_those_of_the_code() {
 fn whatever_is_printed_validates_against_the_schema() {
     let (_, schema) = schema::<FailureLine<'_>>("gw502.failure.1.schema.json");
     let validator = jsonschema::validator_for(&schema).unwrap();
-    let anchor = TimeAnchor {
-        offset_ns: 1_700_000_000_000_000_000,
-    };
-    let origin = Origin {
-        host: "edge-1".to_owned(),
-        kernel: "Linux 6.1.0".to_owned(),
-        id: 7,
-        anchor,
-        zone: jiff::tz::TimeZone::UTC,
-    };
+    let origin = origin();
     for ending in Ending::ALL {
         for error in [0, 104, 110, 113] {
             let mut record = FailureRecord::default();
