@@ -5,6 +5,8 @@
 pub enum Backend {
     /// BTF-typed raw tracepoint (`tp_btf`, Linux 5.5+).
     Tracepoint,
+    /// The same, on the way in or out of system calls: every call of the host passes it.
+    SyscallTracepoint,
 }
 
 impl Backend {
@@ -12,6 +14,7 @@ impl Backend {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tracepoint => "tracepoint",
+            Self::SyscallTracepoint => "syscall-tracepoint",
         }
     }
 }
@@ -37,7 +40,22 @@ pub struct Hook {
 ///
 /// Connection state comes last: what it judges by must already be recorded when the first
 /// connection is seen, and an entry can only exist once it is attached.
+///
+/// The two on system calls are alone: they run in process context with preemption off
+/// (`include/trace/bpf_probe.h`), where nothing makes a call of its own.
 pub const HOOKS: &[Hook] = &[
+    Hook {
+        program: "connect_called_tpbtf",
+        capability: "connect results",
+        backend: Backend::SyscallTracepoint,
+        target: "sys_enter",
+    },
+    Hook {
+        program: "connect_returned_tpbtf",
+        capability: "connect results",
+        backend: Backend::SyscallTracepoint,
+        target: "sys_exit",
+    },
     Hook {
         program: "reset_received_tpbtf",
         capability: "resets",

@@ -67,20 +67,65 @@ macro_rules! for_each_kernel_field {
             OFF_TASK_LEADER: u64 = "task_struct.group_leader";
             OFF_TASK_COMM: [u8; 16] = "task_struct.comm";
             OFF_TASK_START: u64 = "task_struct.start_boottime";
+            OFF_TASK_FILES: u64 = "task_struct.files";
+            OFF_FILES_TABLE: u64 = "files_struct.fdt";
+            OFF_TABLE_LEN: u32 = "fdtable.max_fds";
+            OFF_TABLE_FILES: u64 = "fdtable.fd";
+            OFF_FILE_DATA: u64 = "file.private_data";
+            OFF_SOCKET_SK: u64 = "socket.sk";
+            OFF_SK_TYPE: u16 = "sock.sk_type";
         }
     };
 }
 
+/// The same for the registers of a system call: number, and the first three arguments.
+#[cfg(any(target_arch = "x86_64", bpf_target_arch = "x86_64"))]
+#[macro_export]
+macro_rules! for_each_register {
+    ($consumer:ident) => {
+        $consumer! {
+            OFF_REGS_CALL: u64 = "pt_regs.orig_ax";
+            OFF_REGS_ARG1: u64 = "pt_regs.di";
+            OFF_REGS_ARG2: u64 = "pt_regs.si";
+            OFF_REGS_ARG3: u64 = "pt_regs.dx";
+        }
+    };
+}
+
+/// The same for the registers of a system call: number, and the first three arguments. The first
+/// shares its register with the result.
+#[cfg(any(target_arch = "aarch64", bpf_target_arch = "aarch64"))]
+#[macro_export]
+macro_rules! for_each_register {
+    ($consumer:ident) => {
+        $consumer! {
+            OFF_REGS_CALL: i32 = "pt_regs.syscallno";
+            OFF_REGS_ARG1: u64 = "pt_regs.orig_x0";
+            OFF_REGS_ARG2: u64 = "pt_regs.regs[1]";
+            OFF_REGS_ARG3: u64 = "pt_regs.regs[2]";
+        }
+    };
+}
+
+/// Number of `connect()` in the system call table.
+#[cfg(any(target_arch = "x86_64", bpf_target_arch = "x86_64"))]
+pub const CONNECT: u32 = 42;
+/// Number of `connect()` in the system call table.
+#[cfg(any(target_arch = "aarch64", bpf_target_arch = "aarch64"))]
+pub const CONNECT: u32 = 203;
+
 macro_rules! table {
     ($($global:ident: $load:ty = $path:literal;)*) => {
-        /// The table as data.
-        pub const KERNEL_FIELDS: &[KernelField] = &[
+        &[
             $(KernelField {
                 global: stringify!($global),
                 path: $path,
                 size: size_of::<$load>() as u64,
             },)*
-        ];
+        ]
     };
 }
-for_each_kernel_field!(table);
+
+/// The table as data, in its two parts.
+pub const KERNEL_FIELDS: [&[KernelField]; 2] =
+    [for_each_kernel_field!(table), for_each_register!(table)];

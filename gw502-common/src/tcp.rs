@@ -26,10 +26,20 @@ pub mod state {
 pub mod errno {
     /// Operation not permitted.
     pub const EPERM: i32 = 1;
+    /// No such file or directory.
+    pub const ENOENT: i32 = 2;
+    /// Interrupted system call.
+    pub const EINTR: i32 = 4;
+    /// Try again.
+    pub const EAGAIN: i32 = 11;
     /// Out of memory.
     pub const ENOMEM: i32 = 12;
     /// Permission denied.
     pub const EACCES: i32 = 13;
+    /// Not a directory.
+    pub const ENOTDIR: i32 = 20;
+    /// Invalid argument.
+    pub const EINVAL: i32 = 22;
     /// Broken pipe.
     pub const EPIPE: i32 = 32;
     /// Protocol error.
@@ -38,6 +48,8 @@ pub mod errno {
     pub const ENOPROTOOPT: i32 = 92;
     /// Cannot assign requested address.
     pub const EADDRNOTAVAIL: i32 = 99;
+    /// Network is down.
+    pub const ENETDOWN: i32 = 100;
     /// Network is unreachable.
     pub const ENETUNREACH: i32 = 101;
     /// Software caused connection abort.
@@ -46,6 +58,8 @@ pub mod errno {
     pub const ECONNRESET: i32 = 104;
     /// No buffer space available.
     pub const ENOBUFS: i32 = 105;
+    /// Transport endpoint is already connected.
+    pub const EISCONN: i32 = 106;
     /// Connection timed out.
     pub const ETIMEDOUT: i32 = 110;
     /// Connection refused.
@@ -54,6 +68,15 @@ pub mod errno {
     pub const EHOSTDOWN: i32 = 112;
     /// No route to host.
     pub const EHOSTUNREACH: i32 = 113;
+    /// Operation already in progress.
+    pub const EALREADY: i32 = 114;
+    /// Operation now in progress.
+    pub const EINPROGRESS: i32 = 115;
+    /// The first of the values by which a call asks to be restarted after a signal; they never
+    /// reach user space (`include/linux/errno.h`).
+    pub const ERESTARTSYS: i32 = 512;
+    /// The last of them.
+    pub const ERESTART_RESTARTBLOCK: i32 = 516;
 }
 
 /// `SHUTDOWN_MASK` of `include/net/sock.h`: both directions are shut, so the owner closed the

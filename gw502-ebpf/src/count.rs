@@ -8,9 +8,12 @@ use core::arch::asm;
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use gw502_common::ending::{ENDINGS, Ending};
-use gw502_common::wire::{Connection, LossReason, SkipReason, UpstreamCounts, UpstreamKey};
+use gw502_common::wire::{
+    CONNECT_FAILED, Connection, LossReason, SkipReason, UnixAddress, UnixKey, UpstreamCounts,
+    UpstreamKey,
+};
 
-use crate::maps::{LOSSES, LOST_TOTAL, SKIPS, UPSTREAMS};
+use crate::maps::{LOSSES, LOST_TOTAL, SKIPS, UNIX_UPSTREAMS, UPSTREAMS};
 
 /// A new upstream's counts. In `.rodata`, because the BPF stack is 512 bytes in all.
 static NOTHING_YET: UpstreamCounts = UpstreamCounts {
@@ -41,6 +44,8 @@ pub(crate) enum Tally {
     Attempt,
     Established,
     Ending(Ending),
+    /// [`CONNECT_FAILED`]
+    ConnectFailed,
 }
 
 /// Adds one to `tally` of the connection's upstream; to the slot of all others when there is no
@@ -61,6 +66,29 @@ pub(crate) fn upstream(connection: &Connection, tally: Tally) -> Lost {
             Ok(()) | Err(_) => UPSTREAMS.get_ptr_mut(&key),
         }
     });
+    tally_in(slot, tally)
+}
+
+/// Adds one to `tally` of the unix socket `address`, as seen from the namespace of `connection`;
+/// to the slot of all others when there is no room for this one.
+#[inline(never)]
+pub(crate) fn unix(connection: &Connection, address: &UnixAddress, tally: Tally) -> Lost {
+    let key = UnixKey {
+        address: *address,
+        netns: connection.netns,
+    };
+    let slot = UNIX_UPSTREAMS.get_ptr_mut(&key).or_else(|| {
+        // As above.
+        match UNIX_UPSTREAMS.insert(&key, &NOTHING_YET, u64::from(BPF_NOEXIST)) {
+            Ok(()) | Err(_) => UNIX_UPSTREAMS.get_ptr_mut(&key),
+        }
+    });
+    tally_in(slot, tally)
+}
+
+/// Adds one to `tally` in `slot`, or in the slot of all others.
+#[inline(always)]
+fn tally_in(slot: Option<*mut UpstreamCounts>, tally: Tally) -> Lost {
     let (slot, lost) = match slot {
         Some(counts) => (Some(counts), None),
         None => (
@@ -75,21 +103,26 @@ pub(crate) fn upstream(connection: &Connection, tally: Tally) -> Lost {
         match tally {
             Tally::Attempt => &raw mut (*counts).attempts,
             Tally::Established => &raw mut (*counts).established,
-            Tally::Ending(ending) => ending_slot(counts, ending),
+            Tally::Ending(ending) => ending_slot(counts, ending as u8),
+            Tally::ConnectFailed => ending_slot(counts, CONNECT_FAILED),
         }
     };
     add_one(field);
     lost
 }
 
-/// The counter of `ending`, without indexing: a match on nine values keeps the offset a constant.
+/// The counter of an ending, without a check that could panic.
+///
+/// # Safety
+///
+/// `counts` is a live map value, `kind` an [`Ending`] or [`CONNECT_FAILED`].
 #[inline(always)]
-unsafe fn ending_slot(counts: *mut UpstreamCounts, ending: Ending) -> *mut u64 {
-    // SAFETY: the caller vouches for `counts`; an ending is below ENDINGS by construction.
+unsafe fn ending_slot(counts: *mut UpstreamCounts, kind: u8) -> *mut u64 {
+    // SAFETY: as the caller vouches; all of them are below ENDINGS by construction.
     unsafe {
         (&raw mut (*counts).endings)
             .cast::<u64>()
-            .add(ending as usize)
+            .add(kind as usize)
     }
 }
 

@@ -3,7 +3,10 @@
 
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use gw502_common::ending::Ending;
-use gw502_common::wire::{Connection, FailureRecord, RecordHeader, SocketFacts, WIRE_VERSION};
+use gw502_common::wire::{
+    CONNECT_FAILED, CallRecord, Connection, FailureRecord, RecordHeader, SocketFacts, UnixAddress,
+    WIRE_VERSION,
+};
 
 use crate::count::{self, Tally};
 use crate::maps::FAILURES;
@@ -22,18 +25,44 @@ pub(crate) fn failure(ending: Ending, connection: &Connection, socket: &SocketFa
     // Field by field, straight into the ring: the whole record would pass through the BPF stack.
     // SAFETY: `record` is reserved memory of the record's size, and all of it is written here.
     unsafe {
-        (&raw mut (*record).header).write(RecordHeader {
-            at_ns,
-            lost_total: count::lost_records(),
-            cpu: cpu(),
-            len: size_of::<FailureRecord>() as u16,
-            version: WIRE_VERSION,
-            kind: ending as u8,
-        });
+        (&raw mut (*record).header).write(header::<FailureRecord>(ending as u8, at_ns));
         (&raw mut (*record).connection).copy_from_nonoverlapping(connection, 1);
         (&raw mut (*record).socket).copy_from_nonoverlapping(socket, 1);
     }
     slot.submit(0);
+}
+
+/// Sends the record of a `connect()` that failed, which is already counted; a record that finds no
+/// room is counted as lost.
+#[inline(always)]
+pub(crate) fn call(connection: &Connection, unix: &UnixAddress, error: i32, at_ns: u64) {
+    let Some(mut slot) = FAILURES.reserve::<CallRecord>(0) else {
+        count::lost_record();
+        return;
+    };
+    let record = slot.as_mut_ptr();
+    // SAFETY: `record` is reserved memory of the record's size, and all of it is written here.
+    unsafe {
+        (&raw mut (*record).header).write(header::<CallRecord>(CONNECT_FAILED, at_ns));
+        (&raw mut (*record).connection).copy_from_nonoverlapping(connection, 1);
+        (&raw mut (*record).unix).copy_from_nonoverlapping(unix, 1);
+        (&raw mut (*record).error).write(error);
+        (&raw mut (*record).pad).write([0; 4]);
+    }
+    slot.submit(0);
+}
+
+/// The header of a `Record` of this `kind`.
+#[inline(always)]
+fn header<Record>(kind: u8, at_ns: u64) -> RecordHeader {
+    RecordHeader {
+        at_ns,
+        lost_total: count::lost_records(),
+        cpu: cpu(),
+        len: size_of::<Record>() as u16,
+        version: WIRE_VERSION,
+        kind,
+    }
 }
 
 #[inline(always)]

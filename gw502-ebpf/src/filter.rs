@@ -4,11 +4,11 @@
 
 use aya_ebpf::helpers::generated::bpf_get_current_ancestor_cgroup_id;
 use aya_ebpf::maps::lpm_trie::Key;
-use gw502_common::wire::UpstreamKey;
+use gw502_common::wire::{UnixAddress, UpstreamKey};
 
 use crate::globals::{CFG_ALL_PROCESSES, CFG_CGROUP_ID, CFG_CGROUP_LEVEL, CFG_UPSTREAMS, frozen};
 use crate::kernel::task::Process;
-use crate::maps::{NETWORKS, PIDS, PROXIES, WANTED};
+use crate::maps::{NETWORKS, PIDS, PROXIES, WANTED, WANTED_UNIX};
 
 /// Whether the current process is one to watch. Runs for every connect and listen of the host.
 #[inline(always)]
@@ -47,4 +47,10 @@ pub(crate) fn upstream(address: &[u8; 16], port: u16) -> bool {
     }
     key.port = 0;
     WANTED.get_ptr(&key).is_some() || NETWORKS.get(Key::new(128, *address)).is_some()
+}
+
+/// Whether attempts towards this unix socket are looked at.
+#[inline(always)]
+pub(crate) fn unix(address: &UnixAddress) -> bool {
+    frozen(&CFG_UPSTREAMS) == 0 || WANTED_UNIX.get_ptr(address).is_some()
 }

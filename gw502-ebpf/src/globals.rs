@@ -17,6 +17,7 @@ macro_rules! offsets {
     };
 }
 gw502_common::for_each_kernel_field!(offsets);
+gw502_common::for_each_register!(offsets);
 
 /// See [`gw502_common::settings::ALL_PROCESSES`].
 #[unsafe(no_mangle)]
@@ -37,6 +38,10 @@ pub(crate) static CFG_CGROUP_ID: u64 = 0;
 /// See [`gw502_common::settings::CGROUP_LEVEL`].
 #[unsafe(no_mangle)]
 pub(crate) static CFG_CGROUP_LEVEL: u32 = 0;
+
+/// See [`gw502_common::settings::CALLS`].
+#[unsafe(no_mangle)]
+pub(crate) static CFG_CALLS: u32 = 0;
 
 /// The value that the user side froze into `global`.
 #[inline(always)]

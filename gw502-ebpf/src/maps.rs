@@ -4,8 +4,8 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, RingBuf};
 use gw502_common::wire::{
-    Clients, Connection, ListenKey, LossReason, Pair, ProxyKey, SkipReason, UpstreamCounts,
-    UpstreamKey,
+    Call, Clients, Connection, ListenKey, LossReason, Pair, ProxyKey, SkipReason, UnixAddress,
+    UnixKey, UpstreamCounts, UpstreamKey,
 };
 
 /// Failure records on their way to user space. 256 KiB hold over a thousand: some seconds of a
@@ -26,6 +26,21 @@ pub(crate) static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entr
 pub(crate) static UPSTREAMS: PerCpuHashMap<UpstreamKey, UpstreamCounts> =
     PerCpuHashMap::with_max_entries(4096, 0);
 
+/// Counts per unix socket. What finds no room is counted in [`UPSTREAMS`], with the rest.
+#[map]
+pub(crate) static UNIX_UPSTREAMS: PerCpuHashMap<UnixKey, UpstreamCounts> =
+    PerCpuHashMap::with_max_entries(1024, 0);
+
+/// `connect()` calls of watched processes that have not returned, by thread. More threads than this
+/// hardly block in `connect()` at once.
+#[map]
+pub(crate) static CALLS: HashMap<u32, Call> = HashMap::with_max_entries(16_384, 0);
+
+/// Those that the user side has reported because they do not return: by thread, the start of the
+/// call. What becomes of them later is no second failure.
+#[map]
+pub(crate) static REPORTED_CALLS: HashMap<u32, u64> = HashMap::with_max_entries(16_384, 0);
+
 /// Process names to watch, NUL-padded.
 #[map]
 pub(crate) static PROXIES: HashMap<[u8; 16], u8> = HashMap::with_max_entries(256, 0);
@@ -37,6 +52,10 @@ pub(crate) static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(1024, 0);
 /// Upstreams to watch: an address with its port, or with port 0 for any; `netns` is 0.
 #[map]
 pub(crate) static WANTED: HashMap<UpstreamKey, u8> = HashMap::with_max_entries(1024, 0);
+
+/// Unix sockets to watch.
+#[map]
+pub(crate) static WANTED_UNIX: HashMap<UnixAddress, u8> = HashMap::with_max_entries(1024, 0);
 
 /// Networks to watch, over the 16 bytes of an address: IPv4 prefixes are 96 bits longer.
 #[map]

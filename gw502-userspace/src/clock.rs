@@ -33,6 +33,12 @@ impl TimeAnchor {
     }
 }
 
+/// Now, `CLOCK_BOOTTIME` nanoseconds.
+pub fn boot_ns() -> nix::Result<u64> {
+    let now = nanoseconds(clock_gettime(ClockId::CLOCK_BOOTTIME)?);
+    Ok(u64::try_from(now).unwrap_or(0))
+}
+
 const fn nanoseconds(time: nix::sys::time::TimeSpec) -> i64 {
     time.tv_sec() * 1_000_000_000 + time.tv_nsec()
 }

@@ -10,10 +10,11 @@
 )]
 
 use crate::tcp::{SHUTDOWN_BOTH, errno, state};
-use crate::wire::{Connection, SocketFacts, flag, last_word};
+use crate::wire::{CONNECT_FAILED, Connection, SocketFacts, flag, last_word};
 
-/// Number of slots an array indexed by [`Ending`] needs; slot 0 is unused.
-pub const ENDINGS: usize = 10;
+/// Number of slots an array needs that is indexed by [`Ending`] and [`CONNECT_FAILED`]; slot 0 is
+/// unused.
+pub const ENDINGS: usize = CONNECT_FAILED as usize + 1;
 
 /// A FIN or RST this soon after the handshake, before any request byte, is the upstream turning a
 /// connection away. Later it is the idle end of a pool's spare connection, which is no failure.
@@ -47,7 +48,7 @@ pub enum Ending {
 
 impl Ending {
     /// Every ending, by number.
-    pub const ALL: [Self; ENDINGS - 1] = [
+    pub const ALL: [Self; 9] = [
         Self::Refused,
         Self::Icmp,
         Self::SynTimedOut,
@@ -156,7 +157,7 @@ const fn connecting(connection: &Connection, facts: &SocketFacts) -> Ending {
 /// `bytes_received`, as one.
 #[inline(always)]
 const fn peer_closed(connection: &Connection, facts: &SocketFacts, now_ns: u64) -> Option<Ending> {
-    let turned_away = wrote_nothing(facts) && just_accepted(connection, now_ns);
+    let turned_away = facts.wrote_nothing() && just_accepted(connection, now_ns);
     if outstanding(facts, 1) || (turned_away && facts.bytes_received <= 1) {
         Some(Ending::Closed)
     } else {
@@ -200,7 +201,7 @@ fn ended(connection: &Connection, facts: &SocketFacts, now_ns: u64) -> Option<En
         // EPIPE is a RST that met a socket in CLOSE_WAIT (tcp_reset()).
         errno::ECONNRESET | errno::EPIPE => {
             let turned_away = facts.bytes_received <= fin
-                && wrote_nothing(facts)
+                && facts.wrote_nothing()
                 && just_accepted(connection, now_ns);
             (turned_away || outstanding(facts, fin)).then_some(Ending::Reset)
         }
@@ -221,13 +222,7 @@ fn ended(connection: &Connection, facts: &SocketFacts, now_ns: u64) -> Option<En
 /// the last data in either direction that tells ([`SocketFacts::last_word`]).
 #[inline(always)]
 const fn outstanding(facts: &SocketFacts, fin: u64) -> bool {
-    !wrote_nothing(facts) && (facts.bytes_received <= fin || facts.last_word == last_word::OURS)
-}
-
-/// The proxy has not written a byte on this connection.
-#[inline(always)]
-const fn wrote_nothing(facts: &SocketFacts) -> bool {
-    facts.bytes_sent == 0 && facts.unsent_bytes == 0
+    !facts.wrote_nothing() && (facts.bytes_received <= fin || facts.last_word == last_word::OURS)
 }
 
 #[inline(always)]

@@ -21,12 +21,12 @@ wire_struct! {
 
 wire_struct! {
     /// What is counted of an upstream, per CPU; the user side adds the CPUs up.
-    pub struct UpstreamCounts(96) {
+    pub struct UpstreamCounts(104) {
         /// Connects started.
         pub attempts: u64,
         /// Handshakes finished.
         pub established: u64,
-        /// Endings by [`crate::ending::Ending`]; slot 0 is unused.
+        /// Endings by [`crate::ending::Ending`], then [`super::CONNECT_FAILED`]; slot 0 is unused.
         pub endings: [u64; ENDINGS],
     }
 }
@@ -50,17 +50,21 @@ pub enum LossReason {
     /// No room to remember one more client that left, or one more port of a proxy: a wait that
     /// the proxy gave up for it may be taken for a time-out.
     ClientsFull = 5,
+    /// No room to remember one more `connect()` that has not returned: its failure will not be
+    /// seen if TCP does not know of it.
+    CallsFull = 6,
 }
 
 impl LossReason {
     /// Every reason, in the order of the map.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RingFull,
         Self::ConnectionsFull,
         Self::UpstreamsFull,
         Self::ReadFault,
         Self::NotTcpSock,
         Self::ClientsFull,
+        Self::CallsFull,
     ];
 
     /// The name in metrics, JSON and summaries.
@@ -72,6 +76,7 @@ impl LossReason {
             Self::ReadFault => "read_fault",
             Self::NotTcpSock => "not_tcp_sock",
             Self::ClientsFull => "clients_full",
+            Self::CallsFull => "calls_full",
         }
     }
 }

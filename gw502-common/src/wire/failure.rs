@@ -86,7 +86,8 @@ wire_struct! {
         pub daddr: [u8; 16],
         /// Name of the thread-group leader, NUL-terminated.
         pub comm: [u8; 16],
-        /// `AF_INET` (2) or `AF_INET6` (10) of the socket; a v4-mapped connect keeps 10.
+        /// `AF_UNIX` (1), `AF_INET` (2) or `AF_INET6` (10) of the socket; a v4-mapped connect keeps
+        /// 10.
         pub family: u16,
         /// Upstream port.
         pub dport: u16,
@@ -167,6 +168,18 @@ wire_struct! {
         pub pad: [u8; 3],
         /// Local address; IPv4 as `::ffff:a.b.c.d`.
         pub saddr: [u8; 16],
+    }
+}
+
+impl SocketFacts {
+    /// The proxy has not written a byte on this connection.
+    #[expect(
+        clippy::inline_always,
+        reason = "a BPF function of its own would cost a call and a stack frame"
+    )]
+    #[inline(always)]
+    pub const fn wrote_nothing(&self) -> bool {
+        self.bytes_sent == 0 && self.unsent_bytes == 0
     }
 }
 

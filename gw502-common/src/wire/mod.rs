@@ -11,10 +11,12 @@
 //! 5. IPv4 is `::ffff:a.b.c.d`: one address shape everywhere.
 //! 6. Ports are in host order unless the name ends in `_be`.
 
+mod call;
 mod counters;
 mod downstream;
 mod failure;
 
+pub use call::{CONNECT_FAILED, Call, CallRecord, UnixAddress, UnixKey, call_flag};
 pub use counters::{LossReason, Pair, SkipReason, UpstreamCounts, UpstreamKey};
 pub use downstream::{Clients, ListenKey, ProxyKey};
 pub use failure::{Connection, FailureRecord, RecordHeader, SocketFacts, clients, flag, last_word};
@@ -27,7 +29,7 @@ macro_rules! wire_struct {
     ($(#[$doc:meta])* pub struct $name:ident ($size:literal) { $($body:tt)* }) => {
         $(#[$doc])*
         #[repr(C)]
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable)]
         pub struct $name { $($body)* }
 
@@ -35,6 +37,14 @@ macro_rules! wire_struct {
             size_of::<$name>() == $size,
             concat!("layout of ", stringify!($name), " changed: bump WIRE_VERSION")
         );
+
+        impl Default for $name {
+            /// All zero. (The derive stops at arrays of 32.)
+            #[inline]
+            fn default() -> Self {
+                zerocopy::FromZeros::new_zeroed()
+            }
+        }
 
         // SAFETY: `repr(C)` of plain integers and byte arrays without implicit padding (IntoBytes
         // above proves it), so any bit pattern is a value and every byte is initialised.

@@ -11,7 +11,7 @@
 //! at that very moment, a client's socket that has ended and that the proxy has not closed yet,
 //! or that the same thread closed just before.
 //! Trap: the client's FIN arrives in whatever task it interrupts. Whose client it was follows from
-//! the local port, and the port from the process that called listen().
+//! the local port, and the port from the process that called `listen()`.
 //! Cost: a look-up for each FIN or RST that a server's socket receives, one for each TCP socket
 //! that is freed.
 //! Proto: void tcp_destroy_sock(struct sock *sk)
@@ -22,6 +22,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use gw502_common::wire::{Clients, Connection, ListenKey, LossReason, Pair, ProxyKey, clients};
 
 use crate::again;
+use crate::capability::connection;
 use crate::count::{self, Lost};
 use crate::kernel::boot_ns;
 use crate::kernel::sock::Sock;
@@ -36,7 +37,7 @@ const SAME_MOMENT_NS: u64 = 1_000_000;
 fn client_dismissed_tpbtf(ctx: BtfTracePointContext) -> i32 {
     again::note(Pair::ClientDismissed, ctx.arg(0));
     // SAFETY: argument 0 is `struct sock *`, never NULL, and a full socket.
-    count::settle(dismissed(unsafe { Sock::new(ctx.arg(0)) }));
+    freed(unsafe { Sock::new(ctx.arg(0)) });
     0
 }
 
@@ -44,9 +45,16 @@ fn client_dismissed_tpbtf(ctx: BtfTracePointContext) -> i32 {
 fn client_dismissed_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
     if again::missed(Pair::ClientDismissed, ctx.arg(0)) {
         // SAFETY: as above.
-        count::settle(dismissed(unsafe { Sock::new(ctx.arg(0)) }));
+        freed(unsafe { Sock::new(ctx.arg(0)) });
     }
     0
+}
+
+/// The kernel frees the socket: whatever is known of it goes.
+#[inline(always)]
+fn freed(sock: Sock) {
+    count::settle(dismissed(sock));
+    connection::freed(sock);
 }
 
 /// CLOSE -> LISTEN of a watched process: from now on its clients are known by this port.

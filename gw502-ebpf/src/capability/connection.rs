@@ -24,10 +24,11 @@ use gw502_common::tcp::{SHUTDOWN_BOTH, state};
 use gw502_common::wire::{Connection, LossReason, Pair, SkipReason, SocketFacts, flag};
 
 use crate::again;
-use crate::capability::clients;
+use crate::capability::{calls, clients};
 use crate::count::{self, Lost, Tally};
 use crate::emit;
 use crate::filter;
+use crate::globals::{CFG_CALLS, frozen};
 use crate::kernel::boot_ns;
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Process;
@@ -119,6 +120,9 @@ fn started(sock: Sock) -> Lost {
     if !filter::named(process, &comm) {
         return None;
     }
+    if frozen(&CFG_CALLS) != 0 {
+        calls::taken_up(process);
+    }
     if !filter::in_cgroup() {
         return count::skip(SkipReason::Cgroup);
     }
@@ -185,8 +189,19 @@ fn ended(sock: Sock, connection: &mut Connection, facts: &mut SocketFacts, now_n
     let half_close = facts.new_state == state::FIN_WAIT1 && facts.shutdown != SHUTDOWN_BOTH;
     if half_close {
         connection.flags |= flag::HALF_CLOSED;
+    } else if frozen(&CFG_CALLS) != 0 && facts.old_state == state::SYN_SENT {
+        // Remembered until the socket is freed, or connects again: the proxy may call connect()
+        // once more to ask how this went, and gets the error that is already reported.
     } else if facts.new_state != state::CLOSE_WAIT {
         // CLOSE; or the proxy closed for good, and what its FIN meets no longer concerns it.
+        forget(sock);
+    }
+}
+
+/// The socket is being freed.
+#[inline(always)]
+pub(crate) fn freed(sock: Sock) {
+    if frozen(&CFG_CALLS) != 0 {
         forget(sock);
     }
 }

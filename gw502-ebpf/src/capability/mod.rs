@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT OR Apache-2.0
 //! One file per thing we observe; `gw502_common::hooks` has the table of all wrappers.
 
+mod calls;
 mod clients;
 mod connection;
 mod resets;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Cause, Class, Endpoint, Failure};
+use crate::event::{Cause, Class, Failure, Upstream};
 
 /// Everything that the kernel side counted in a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,11 +17,28 @@ pub struct Counted {
     pub skips: BTreeMap<String, u64>,
 }
 
+impl Counted {
+    /// Adds to an upstream's totals.
+    pub fn add(&mut self, id: UpstreamId, more: Totals) {
+        let known = self.upstreams.iter_mut();
+        let known = known.map(|(id, totals)| (id.as_ref(), totals));
+        let mut same = known.filter(|(other, _)| *other == Some(&id));
+        if let Some((_, totals)) = same.next() {
+            totals.attempts += more.attempts;
+            totals.established += more.established;
+            totals.ended += more.ended;
+        } else {
+            drop(same);
+            self.upstreams.push((Some(id), more));
+        }
+    }
+}
+
 /// An upstream as it is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UpstreamId {
-    /// Its address.
-    pub upstream: Endpoint,
+    /// Its address, or its path.
+    pub upstream: Upstream,
     /// Inode number of the network namespace.
     pub netns: u32,
 }
@@ -55,7 +72,7 @@ impl Tally {
     /// Adds an event.
     pub fn add(&mut self, failure: &Failure) {
         let id = UpstreamId {
-            upstream: failure.upstream,
+            upstream: failure.upstream.clone(),
             netns: failure.netns,
         };
         let seen = self.seen.entry(id).or_default();
@@ -74,7 +91,9 @@ impl Tally {
         let mut rows: Vec<_> = counted
             .iter()
             .filter(|(_, totals)| totals.attempts > 0 || totals.ended > 0)
-            .map(|(id, totals)| UpstreamSummary::new(*id, *totals, &self.seen_of(*id, counted)))
+            .map(|(id, totals)| {
+                UpstreamSummary::new(id.clone(), *totals, &self.seen_of(id.as_ref(), counted))
+            })
             .collect();
         rows.sort_by(|a, b| b.failed().cmp(&a.failed()).then_with(|| a.id.cmp(&b.id)));
         rows
@@ -84,14 +103,14 @@ impl Tally {
 impl Tally {
     /// The events of one counted upstream; of `None`, those of every upstream without its own
     /// counter.
-    fn seen_of(&self, id: Option<UpstreamId>, counted: &[(Option<UpstreamId>, Totals)]) -> Seen {
+    fn seen_of(&self, id: Option<&UpstreamId>, counted: &[(Option<UpstreamId>, Totals)]) -> Seen {
         if let Some(id) = id {
-            return self.seen.get(&id).cloned().unwrap_or_default();
+            return self.seen.get(id).cloned().unwrap_or_default();
         }
         let uncounted = self
             .seen
             .iter()
-            .filter(|(id, _)| !counted.iter().any(|(other, _)| *other == Some(**id)));
+            .filter(|(id, _)| !counted.iter().any(|(other, _)| other.as_ref() == Some(*id)));
         uncounted.fold(Seen::default(), |mut sum, (_, seen)| {
             for (kind, count) in &seen.kinds {
                 *sum.kinds.entry(*kind).or_default() += count;

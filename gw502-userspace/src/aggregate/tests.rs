@@ -3,7 +3,7 @@ use gw502_common::wire::{FailureRecord, RecordHeader};
 
 use super::*;
 use crate::classify::Classifier;
-use crate::intake::decode::Decoded;
+use crate::intake::decode::{Decoded, Ended};
 
 /// A failure of `cause`, towards 127.0.0.1 at `port`.
 fn failure(port: u16, cause: Cause, at_ns: u64) -> Failure {
@@ -17,10 +17,10 @@ fn failure(port: u16, cause: Cause, at_ns: u64) -> Failure {
     record.connection.daddr = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1];
     record.connection.dport = port;
     let failure = Classifier::default().classify(
-        &Decoded {
+        &Decoded::Ended(Ended {
             ending: Ending::Refused,
             record,
-        },
+        }),
         0,
     );
     Failure {
@@ -52,7 +52,7 @@ fn the_worst_upstream_comes_first_and_healthy_ones_are_listed() {
     let counted = vec![(Some(id(1)), totals(10, 0)), (Some(id(2)), totals(3, 1))];
     let rows = tally.summarise(&counted);
     assert_eq!(
-        rows.iter().map(|row| row.id).collect::<Vec<_>>(),
+        rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>(),
         [Some(id(2)), Some(id(1))]
     );
     assert_eq!(rows[0].since_ns, Some(5));
@@ -82,7 +82,8 @@ fn upstreams_without_a_counter_of_their_own_are_summed() {
     tally.add(&failure(1, Cause::Refused, 5));
     tally.add(&failure(2, Cause::Refused, 6));
     let rows = tally.summarise(&[(None, totals(9, 2))]);
-    assert_eq!((rows[0].id, rows[0].failed(), rows[0].lost), (None, 2, 0));
+    assert_eq!(rows[0].id, None);
+    assert_eq!((rows[0].failed(), rows[0].lost), (2, 0));
     assert_eq!(rows[0].classes, [(Class::Refused, 2)].into());
 }
 
@@ -94,4 +95,22 @@ fn the_top_cause_is_the_most_frequent() {
     }
     let rows = tally.summarise(&[(Some(id(1)), totals(3, 3))]);
     assert_eq!(rows[0].top_cause(), Some(Cause::SynUnanswered));
+}
+
+#[test]
+fn what_only_this_side_saw_is_added_to_what_the_kernel_counted() {
+    let mut counted = Counted {
+        upstreams: vec![(None, totals(1, 0)), (Some(id(1)), totals(3, 1))],
+        ..Counted::default()
+    };
+    counted.add(id(1), totals(2, 2));
+    counted.add(id(2), totals(1, 1));
+    assert_eq!(
+        counted.upstreams,
+        [
+            (None, totals(1, 0)),
+            (Some(id(1)), totals(5, 3)),
+            (Some(id(2)), totals(1, 1)),
+        ]
+    );
 }

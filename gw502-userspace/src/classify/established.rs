@@ -1,18 +1,22 @@
 //! Connections that ended with a request outstanding, or right after the handshake.
 
 use gw502_common::tcp::{errno, state};
-use gw502_common::wire::{Connection, SocketFacts, clients};
+use gw502_common::wire::{Connection, FailureRecord, SocketFacts, clients};
 
 use super::waits::Waits;
 use super::{Verdict, elapsed_ns, error, gave_up, payload_received};
 use crate::event::{Cause, Errno, Evidence, Party, Phase, TcpState};
+use crate::intake::decode::Ended;
 
 /// RST from the upstream before any byte of an answer.
-pub(super) fn reset(connection: &Connection, socket: &SocketFacts, at_ns: u64) -> Verdict {
+pub(super) fn reset(ended: &Ended) -> Verdict {
+    let FailureRecord {
+        connection, socket, ..
+    } = &ended.record;
     let seen = Evidence::RstReceived {
         state: TcpState(connection.rst_state),
     };
-    let cause = if wrote_nothing(socket) {
+    let cause = if socket.wrote_nothing() {
         Cause::ResetAfterAccept
     } else if raced(socket) {
         Cause::KeepaliveRace
@@ -21,7 +25,7 @@ pub(super) fn reset(connection: &Connection, socket: &SocketFacts, at_ns: u64) -
     } else {
         Cause::ResetBeforeResponse
     };
-    let verdict = broken_off(cause, seen, connection, socket, at_ns);
+    let verdict = broken_off(cause, seen, ended);
     // The proxy may have taken the error away with SO_ERROR; that it was a RST is known.
     Verdict {
         errno: verdict.errno.or(Some(Errno(errno::ECONNRESET))),
@@ -30,15 +34,16 @@ pub(super) fn reset(connection: &Connection, socket: &SocketFacts, at_ns: u64) -
 }
 
 /// FIN from the upstream before any byte of an answer.
-pub(super) fn closed(connection: &Connection, socket: &SocketFacts, at_ns: u64) -> Verdict {
-    let cause = if wrote_nothing(socket) {
+pub(super) fn closed(ended: &Ended) -> Verdict {
+    let socket = &ended.record.socket;
+    let cause = if socket.wrote_nothing() {
         Cause::ClosedAfterAccept
     } else if raced(socket) {
         Cause::KeepaliveRace
     } else {
         Cause::ClosedBeforeResponse
     };
-    broken_off(cause, Evidence::FinReceived, connection, socket, at_ns)
+    broken_off(cause, Evidence::FinReceived, ended)
 }
 
 /// The upstream ended a connection before it knew of the request on it: the connection had carried
@@ -63,15 +68,12 @@ const fn raced(socket: &SocketFacts) -> bool {
     payload_received(socket) > 0 && (socket.new_state == state::CLOSE_WAIT || too_soon)
 }
 
-fn broken_off(
-    cause: Cause,
-    seen: Evidence,
-    connection: &Connection,
-    socket: &SocketFacts,
-    at_ns: u64,
-) -> Verdict {
+fn broken_off(cause: Cause, seen: Evidence, ended: &Ended) -> Verdict {
+    let FailureRecord {
+        connection, socket, ..
+    } = &ended.record;
     let errno = error(socket);
-    if wrote_nothing(socket) {
+    if socket.wrote_nothing() {
         let evidence = vec![seen, Evidence::NothingSent];
         return Verdict {
             cause,
@@ -83,7 +85,7 @@ fn broken_off(
     let mut evidence = vec![seen, request(socket)];
     evidence.extend(retransmitted(connection));
     if payload_received(socket) > 0 {
-        let idle = idle_before_ns(connection, socket, at_ns);
+        let idle = idle_before_ns(&ended.record);
         evidence.extend(idle.map(|ns| Evidence::IdleBefore { idle_us: ns / 1000 }));
     }
     Verdict {
@@ -101,14 +103,12 @@ const TROUBLE_NS: u64 = 1_000_000_000;
 ///
 /// To TCP a time-out of the proxy and a client that left look alike. A path that is dead, or an
 /// upstream that does not read, is trouble whoever ends it.
-pub(super) fn abandoned(
-    connection: &Connection,
-    socket: &SocketFacts,
-    at_ns: u64,
-    waits: &mut Waits,
-) -> Verdict {
+pub(super) fn abandoned(ended: &Ended, waits: &mut Waits) -> Verdict {
+    let FailureRecord {
+        connection, socket, ..
+    } = &ended.record;
     let phase = Phase::Request;
-    let long = elapsed_ns(phase, connection, socket, at_ns) >= TROUBLE_NS;
+    let long = elapsed_ns(phase, ended) >= TROUBLE_NS;
     let mut evidence = vec![request(socket)];
     evidence.extend(retransmitted(connection));
     if socket.unsent_bytes > 0 {
@@ -121,16 +121,9 @@ pub(super) fn abandoned(
     } else if long && socket.unsent_bytes > 0 && socket.clients != clients::GONE {
         Cause::SendStalled
     } else {
-        let timed_out = Cause::ResponseTimeout;
-        gave_up(
-            phase,
-            timed_out,
-            connection,
-            socket,
-            at_ns,
-            waits,
-            &mut evidence,
-        )
+        let (cause, why) = gave_up(phase, Cause::ResponseTimeout, ended, waits);
+        evidence.extend(why);
+        cause
     };
     evidence.push(Evidence::GaveUp { by: Party::Proxy });
     Verdict {
@@ -170,11 +163,16 @@ pub(super) fn vanished(connection: &Connection, socket: &SocketFacts) -> Verdict
 
 /// How long nothing had arrived when the request left. The kernel keeps that moment in jiffies;
 /// how long one is follows from the connection's own age, measured in both.
-fn idle_before_ns(connection: &Connection, socket: &SocketFacts, at_ns: u64) -> Option<u64> {
+fn idle_before_ns(record: &FailureRecord) -> Option<u64> {
     /// `CONFIG_HZ`, `kernel/Kconfig.hz`.
     const RATES: [u64; 4] = [100, 250, 300, 1000];
+    let FailureRecord {
+        header,
+        connection,
+        socket,
+    } = record;
     let ticks = socket.jiffies.checked_sub(connection.start_jiffies)?;
-    let age_ns = at_ns.saturating_sub(connection.start_ns);
+    let age_ns = header.at_ns.saturating_sub(connection.start_ns);
     if ticks < 25 {
         return None;
     }
@@ -203,8 +201,4 @@ const fn request(socket: &SocketFacts) -> Evidence {
 fn retransmitted(connection: &Connection) -> Option<Evidence> {
     let times = connection.data_retransmits;
     (times > 0).then_some(Evidence::Retransmitted { times })
-}
-
-const fn wrote_nothing(socket: &SocketFacts) -> bool {
-    socket.bytes_sent == 0 && socket.unsent_bytes == 0
 }

@@ -3,6 +3,7 @@
 //!
 //! A cause needs its evidence. Without it the plain cause of the class stands.
 
+mod calls;
 mod established;
 mod icmp;
 mod waits;
@@ -10,12 +11,13 @@ mod waits;
 use gw502_common::ending::Ending;
 use gw502_common::hooks::Backend;
 use gw502_common::tcp::{errno, state};
-use gw502_common::wire::{Connection, FailureRecord, SocketFacts, clients};
+use gw502_common::wire::{Connection, FailureRecord, RecordHeader, SocketFacts, clients};
 
 use crate::event::{
-    Cause, Class, Endpoint, Errno, Evidence, Failure, Party, Phase, Proxy, TcpState, address,
+    Cause, Class, Endpoint, Errno, Evidence, Failure, Party, Phase, Proxy, TcpState, Upstream,
+    address,
 };
-use crate::intake::decode::Decoded;
+use crate::intake::decode::{Decoded, Ended};
 
 use waits::Waits;
 
@@ -46,19 +48,41 @@ pub struct Classifier {
 impl Classifier {
     /// Names the cause of a record. `lost_before` is the number of records missing before it.
     pub fn classify(&mut self, decoded: &Decoded, lost_before: u64) -> Failure {
-        let at_ns = decoded.record.header.at_ns;
-        let verdict = verdict(decoded, at_ns, &mut self.waits);
-        failure(decoded, verdict, lost_before)
+        match decoded {
+            Decoded::Ended(ended) => {
+                let verdict = verdict(ended, &mut self.waits);
+                failure(ended, verdict, lost_before)
+            }
+            Decoded::Call(call) => calls::failure(call, lost_before),
+        }
     }
 }
 
-fn failure(decoded: &Decoded, verdict: Verdict, lost_before: u64) -> Failure {
+fn failure(ended: &Ended, verdict: Verdict, lost_before: u64) -> Failure {
     let FailureRecord {
         header,
         connection,
         socket,
-    } = &decoded.record;
-    let class = verdict.class(decoded.ending);
+    } = &ended.record;
+    Failure {
+        class: verdict.class(ended.ending),
+        local: (socket.sport != 0).then(|| Endpoint {
+            address: address(socket.saddr),
+            port: socket.sport,
+        }),
+        elapsed_us: elapsed_ns(verdict.phase, ended) / 1000,
+        syn_retransmits: connection.syn_retransmits,
+        rtt_us: (socket.rtt_us != 0).then_some(socket.rtt_us),
+        bytes_sent: socket.bytes_sent,
+        bytes_received: payload_received(socket),
+        hook: Backend::Tracepoint.name().into(),
+        lost_before,
+        ..never_connected(header, connection, verdict)
+    }
+}
+
+/// What is known of every attempt, also of one that nothing was sent for.
+fn never_connected(header: &RecordHeader, connection: &Connection, verdict: Verdict) -> Failure {
     let Verdict {
         cause,
         phase,
@@ -68,18 +92,15 @@ fn failure(decoded: &Decoded, verdict: Verdict, lost_before: u64) -> Failure {
     Failure {
         at_ns: header.at_ns,
         cpu: header.cpu,
-        class,
+        class: cause.class(),
         cause,
         errno,
         phase,
-        upstream: Endpoint {
+        upstream: Upstream::Tcp(Endpoint {
             address: address(connection.daddr),
             port: connection.dport,
-        },
-        local: (socket.sport != 0).then(|| Endpoint {
-            address: address(socket.saddr),
-            port: socket.sport,
         }),
+        local: None,
         netns: connection.netns,
         proxy: Proxy {
             pid: connection.tgid,
@@ -89,28 +110,28 @@ fn failure(decoded: &Decoded, verdict: Verdict, lost_before: u64) -> Failure {
             container: None,
         },
         proxy_started_ns: connection.leader_start_ns,
-        elapsed_us: elapsed_ns(phase, connection, socket, header.at_ns) / 1000,
-        syn_retransmits: connection.syn_retransmits,
-        rtt_us: (socket.rtt_us != 0).then_some(socket.rtt_us),
-        bytes_sent: socket.bytes_sent,
-        bytes_received: payload_received(socket),
+        elapsed_us: header.at_ns.saturating_sub(connection.start_ns) / 1000,
+        syn_retransmits: 0,
+        rtt_us: None,
+        bytes_sent: 0,
+        bytes_received: 0,
         evidence,
-        hook: Backend::Tracepoint.name().into(),
-        lost_before,
+        hook: Backend::SyscallTracepoint.name().into(),
+        lost_before: 0,
     }
 }
 
-fn verdict(decoded: &Decoded, at_ns: u64, waits: &mut Waits) -> Verdict {
+fn verdict(ended: &Ended, waits: &mut Waits) -> Verdict {
     let FailureRecord {
         connection, socket, ..
-    } = &decoded.record;
+    } = &ended.record;
     let connect = |cause, errno: Option<i32>, evidence| Verdict {
         cause,
         phase: Phase::Connect,
         errno: errno.map(Errno),
         evidence,
     };
-    match decoded.ending {
+    match ended.ending {
         Ending::Refused => connect(
             Cause::Refused,
             Some(errno::ECONNREFUSED),
@@ -127,15 +148,15 @@ fn verdict(decoded: &Decoded, at_ns: u64, waits: &mut Waits) -> Verdict {
                 Evidence::GaveUp { by: Party::Kernel },
             ],
         ),
-        Ending::SynAbandoned => syn_abandoned(connection, socket, at_ns, waits),
+        Ending::SynAbandoned => syn_abandoned(ended, waits),
         Ending::NoLocalPort => connect(
             Cause::PortExhaustion,
             Some(errno::EADDRNOTAVAIL),
             vec![Evidence::NoLocalPort],
         ),
-        Ending::Reset => established::reset(connection, socket, at_ns),
-        Ending::Closed => established::closed(connection, socket, at_ns),
-        Ending::Abandoned => established::abandoned(connection, socket, at_ns, waits),
+        Ending::Reset => established::reset(ended),
+        Ending::Closed => established::closed(ended),
+        Ending::Abandoned => established::abandoned(ended, waits),
         Ending::Vanished => established::vanished(connection, socket),
     }
 }
@@ -144,25 +165,17 @@ fn verdict(decoded: &Decoded, at_ns: u64, waits: &mut Waits) -> Verdict {
 ///
 /// A repeated SYN is trouble, whoever ends it. Before Linux repeats it, after 1 s (RFC 6298
 /// section 2.1), there is nothing to tell trouble from impatience but the wait itself.
-fn syn_abandoned(
-    connection: &Connection,
-    socket: &SocketFacts,
-    at_ns: u64,
-    waits: &mut Waits,
-) -> Verdict {
+fn syn_abandoned(ended: &Ended, waits: &mut Waits) -> Verdict {
+    let FailureRecord {
+        connection, socket, ..
+    } = &ended.record;
     let mut evidence = vec![no_answer(connection)];
     let cause = if connection.syn_retransmits > 0 {
         Cause::SynUnanswered
     } else {
-        gave_up(
-            Phase::Connect,
-            Cause::SynUnanswered,
-            connection,
-            socket,
-            at_ns,
-            waits,
-            &mut evidence,
-        )
+        let (cause, why) = gave_up(Phase::Connect, Cause::SynUnanswered, ended, waits);
+        evidence.extend(why);
+        cause
     };
     evidence.push(Evidence::GaveUp { by: Party::Proxy });
     Verdict {
@@ -173,27 +186,26 @@ fn syn_abandoned(
     }
 }
 
-/// Why the proxy gave up: `timed_out`, because its client left, or nobody can tell.
+/// Why the proxy gave up, and what says so: `timed_out`, because its client left, or nobody can
+/// tell.
 fn gave_up(
     phase: Phase,
     timed_out: Cause,
-    connection: &Connection,
-    socket: &SocketFacts,
-    at_ns: u64,
+    ended: &Ended,
     waits: &mut Waits,
-    evidence: &mut Vec<Evidence>,
-) -> Cause {
+) -> (Cause, Option<Evidence>) {
+    let FailureRecord {
+        connection, socket, ..
+    } = &ended.record;
     if socket.clients == clients::GONE {
-        evidence.push(Evidence::ClientLeft);
-        return Cause::ClientGone;
+        return (Cause::ClientGone, Some(Evidence::ClientLeft));
     }
-    let wait_us = elapsed_ns(phase, connection, socket, at_ns) / 1000;
+    let wait_us = elapsed_ns(phase, ended) / 1000;
     let clients_stayed = socket.clients == clients::STAYED;
     if waits.is_timers(connection.comm, phase, wait_us, clients_stayed) {
-        evidence.push(Evidence::WaitRecurs);
-        return timed_out;
+        return (timed_out, Some(Evidence::WaitRecurs));
     }
-    Cause::Cancelled
+    (Cause::Cancelled, None)
 }
 
 const fn no_answer(connection: &Connection) -> Evidence {
@@ -218,8 +230,13 @@ const fn payload_received(socket: &SocketFacts) -> u64 {
 }
 
 /// Since the connect started; with a request out, since it left.
-fn elapsed_ns(phase: Phase, connection: &Connection, socket: &SocketFacts, at_ns: u64) -> u64 {
-    let since_start = at_ns.saturating_sub(connection.start_ns);
+fn elapsed_ns(phase: Phase, ended: &Ended) -> u64 {
+    let FailureRecord {
+        header,
+        connection,
+        socket,
+    } = &ended.record;
+    let since_start = header.at_ns.saturating_sub(connection.start_ns);
     match phase {
         Phase::Connect | Phase::Idle => since_start,
         Phase::Request => socket.since_request_ns.min(since_start),

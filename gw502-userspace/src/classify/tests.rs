@@ -1,14 +1,12 @@
 //! Causes from records. The shapes of records come from runs on Linux 5.10 to 7.2.
 
-use gw502_common::wire::RecordHeader;
-
 use super::*;
 
 const SECOND: u64 = 1_000_000_000;
 const AT: u64 = 100 * SECOND;
 
 /// A record of a connect that started `age_ns` before it ended.
-fn connect(ending: Ending, age_ns: u64) -> Decoded {
+fn connect(ending: Ending, age_ns: u64) -> Ended {
     let mut record = FailureRecord {
         header: RecordHeader {
             at_ns: AT,
@@ -24,11 +22,11 @@ fn connect(ending: Ending, age_ns: u64) -> Decoded {
     record.socket.sport = 40000;
     record.socket.saddr = record.connection.daddr;
     record.socket.segs_out = 1;
-    Decoded { ending, record }
+    Ended { ending, record }
 }
 
 /// A record of a connection whose acknowledged 60-byte request left `waited_ns` before the end.
-fn request(ending: Ending, waited_ns: u64) -> Decoded {
+fn request(ending: Ending, waited_ns: u64) -> Ended {
     let mut decoded = connect(ending, waited_ns + SECOND / 10);
     decoded.record.connection.established_ns = AT - waited_ns - 1000;
     decoded.record.socket.since_request_ns = waited_ns;
@@ -36,11 +34,11 @@ fn request(ending: Ending, waited_ns: u64) -> Decoded {
     decoded
 }
 
-fn classify(decoded: &Decoded, lost_before: u64) -> Failure {
-    Classifier::default().classify(decoded, lost_before)
+fn classify(ended: &Ended, lost_before: u64) -> Failure {
+    Classifier::default().classify(&(*ended).into(), lost_before)
 }
 
-fn cause(decoded: &Decoded) -> Cause {
+fn cause(decoded: &Ended) -> Cause {
     classify(decoded, 0).cause
 }
 
@@ -274,7 +272,7 @@ fn a_name_of_any_bytes_is_a_name() {
 }
 
 /// A record of a reused connection, quiet for five seconds before its last request.
-fn reused(ending: Ending) -> Decoded {
+fn reused(ending: Ending) -> Ended {
     let mut decoded = request(ending, SECOND / 1000);
     let record = &mut decoded.record;
     record.connection.start_ns = AT - 10 * SECOND;
@@ -389,7 +387,7 @@ fn a_wait_that_recurs_is_a_time_out_whatever_its_length() {
     let causes: Vec<_> = [1500, 1501, 1499, 1502]
         .map(|ms| {
             classifier
-                .classify(&request(Ending::Abandoned, ms * 1_000_000), 0)
+                .classify(&request(Ending::Abandoned, ms * 1_000_000).into(), 0)
                 .cause
         })
         .into();

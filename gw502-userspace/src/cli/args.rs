@@ -117,13 +117,19 @@ pub struct Selection {
     #[arg(long, value_name = "PATH")]
     pub cgroup: Option<PathBuf>,
 
-    /// Only this upstream (repeatable): ADDRESS, ADDRESS:PORT, [IPV6]:PORT or NETWORK/PREFIX.
+    /// Only this upstream (repeatable): ADDRESS, ADDRESS:PORT, [IPV6]:PORT, NETWORK/PREFIX or
+    /// unix:PATH.
     #[arg(long, value_name = "UPSTREAM")]
     pub upstream: Vec<UpstreamFilter>,
 
     /// Stop after this time, such as 30s or 5m.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,
+
+    /// Watch what `connect()` returns: unix sockets, and connects that this host refuses by itself.
+    /// It makes every system call of the host a little slower.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Syscalls::Auto)]
+    pub syscalls: Syscalls,
 
     /// Size of the ring buffer of failures in KiB, a power of two; a storm that outruns it is
     /// counted, and shown as lost.
@@ -165,6 +171,17 @@ pub struct View {
     /// Colour: on a terminal unless `NO_COLOR` is set, always, or never.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
     pub color: Colour,
+}
+
+/// `--syscalls`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Syscalls {
+    /// If this kernel lets us, and shows it in no cheaper way.
+    Auto,
+    /// Or not at all.
+    On,
+    /// Never.
+    Off,
 }
 
 /// `--output`.

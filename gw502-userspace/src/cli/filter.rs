@@ -4,21 +4,31 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use crate::event::Endpoint;
+use gw502_common::wire::UnixAddress;
 
-/// `--upstream`: an address, an address with a port, or a network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UpstreamFilter {
-    network: IpAddr,
-    prefix: u8,
-    port: Option<u16>,
+/// `--upstream`: an address, an address with a port, a network, or a unix socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamFilter {
+    /// Over TCP.
+    Network {
+        /// The address, or any in the network.
+        network: IpAddr,
+        /// Bits of it that count.
+        prefix: u8,
+        /// The port, if only one is meant.
+        port: Option<u16>,
+    },
+    /// Over a unix socket of this name; `@` in front of an abstract one.
+    Unix(String),
 }
 
 /// Why a filter cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
     /// Not an address.
-    #[error("`{0}` is no address; write ADDRESS, ADDRESS:PORT, [IPV6]:PORT or NETWORK/PREFIX")]
+    #[error(
+        "`{0}` is no address; write ADDRESS, ADDRESS:PORT, [IPV6]:PORT, NETWORK/PREFIX or unix:PATH"
+    )]
     Address(String),
     /// A prefix longer than the address.
     #[error("`{given}` is no prefix length for {network}; it goes from 0 to {longest}")]
@@ -33,20 +43,44 @@ pub enum FilterError {
     /// Port 0 is never connected to.
     #[error("port 0 is never an upstream")]
     PortZero,
-    /// Unix sockets.
-    #[error("upstreams on unix sockets (`{0}`) are not watched by this version")]
+    /// No name, or one that no unix socket can have.
+    #[error("`{0}` names no unix socket; write unix:PATH, or unix:@NAME, of 1 to 108 bytes")]
     Unix(String),
 }
 
 impl UpstreamFilter {
-    /// What the kernel side compares with: the address in 16 bytes, where IPv4 is mapped, how many
-    /// of their bits count, and the port, if only one is meant.
-    pub fn parts(&self) -> ([u8; 16], u32, Option<u16>) {
-        let (bytes, shift) = match self.network {
+    /// What the kernel side compares an address with: 16 bytes, where IPv4 is mapped, how many of
+    /// their bits count, and the port, if only one is meant.
+    pub fn network(&self) -> Option<([u8; 16], u32, Option<u16>)> {
+        let Self::Network {
+            network,
+            prefix,
+            port,
+        } = self
+        else {
+            return None;
+        };
+        let (bytes, shift) = match network {
             IpAddr::V4(address) => (address.to_ipv6_mapped().octets(), 96),
             IpAddr::V6(address) => (address.octets(), 0),
         };
-        (bytes, shift + u32::from(self.prefix), self.port)
+        Some((bytes, shift + u32::from(*prefix), *port))
+    }
+
+    /// What the kernel side compares a unix socket with.
+    pub fn socket(&self) -> Option<UnixAddress> {
+        let Self::Unix(name) = self else {
+            return None;
+        };
+        let mut address = UnixAddress::default();
+        for (to, from) in address.path.iter_mut().zip(name.bytes()) {
+            *to = from;
+        }
+        if let [first @ b'@', ..] = &mut address.path {
+            *first = 0;
+        }
+        address.len = u16::try_from(name.len()).unwrap_or(u16::MAX);
+        Some(address)
     }
 }
 
@@ -58,8 +92,10 @@ impl FromStr for UpstreamFilter {
     type Err = FilterError;
 
     fn from_str(text: &str) -> Result<Self, FilterError> {
-        if text.starts_with("unix:") {
-            return Err(FilterError::Unix(text.to_owned()));
+        if let Some(name) = text.strip_prefix("unix:") {
+            let fits = (1..=108).contains(&name.len()) && !name.contains('\0') && name != "@";
+            let wrong = || FilterError::Unix(text.to_owned());
+            return fits.then(|| Self::Unix(name.to_owned())).ok_or_else(wrong);
         }
         let not_an_address = || FilterError::Address(text.to_owned());
         if let Some((network, prefix)) = text.split_once('/') {
@@ -74,7 +110,7 @@ impl FromStr for UpstreamFilter {
                     network,
                     longest,
                 })?;
-            return Ok(Self {
+            return Ok(Self::Network {
                 network,
                 prefix,
                 port: None,
@@ -89,7 +125,7 @@ impl FromStr for UpstreamFilter {
             ),
         };
         let network = address.to_canonical();
-        Ok(Self {
+        Ok(Self::Network {
             network,
             prefix: longest(&network),
             port,
@@ -99,14 +135,19 @@ impl FromStr for UpstreamFilter {
 
 impl fmt::Display for UpstreamFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.port {
-            Some(port) => Endpoint {
-                address: self.network,
-                port,
-            }
-            .fmt(f),
-            None if self.prefix == longest(&self.network) => self.network.fmt(f),
-            None => write!(f, "{}/{}", self.network, self.prefix),
+        match self {
+            Self::Unix(name) => write!(f, "unix:{name}"),
+            Self::Network {
+                network,
+                port: Some(port),
+                ..
+            } => SocketAddr::new(*network, *port).fmt(f),
+            Self::Network {
+                network, prefix, ..
+            } if *prefix == longest(network) => network.fmt(f),
+            Self::Network {
+                network, prefix, ..
+            } => write!(f, "{network}/{prefix}"),
         }
     }
 }
@@ -128,7 +169,8 @@ mod tests {
         ] {
             let parsed: UpstreamFilter = filter.parse().unwrap();
             let address: std::net::Ipv6Addr = address.parse().unwrap();
-            assert_eq!(parsed.parts(), (address.octets(), bits, port), "{filter}");
+            let expected = Some((address.octets(), bits, port));
+            assert_eq!(parsed.network(), expected, "{filter}");
         }
     }
 
@@ -143,7 +185,20 @@ mod tests {
         ));
         assert!(matches!(error("10.0.0.0/x"), FilterError::Prefix { .. }));
         assert!(matches!(error("10.0.0.1:0"), FilterError::PortZero));
-        assert!(matches!(error("unix:/run/x.sock"), FilterError::Unix(_)));
+        assert!(matches!(error("unix:"), FilterError::Unix(_)));
+        assert!(matches!(error("unix:@"), FilterError::Unix(_)));
+        let long = format!("unix:/{}", "x".repeat(108));
+        assert!(matches!(error(&long), FilterError::Unix(_)));
         assert!(matches!(error(""), FilterError::Address(_)));
+    }
+
+    #[test]
+    fn a_unix_socket_is_its_name() {
+        let filter: UpstreamFilter = "unix:@app".parse().unwrap();
+        let address = filter.socket().unwrap();
+        assert_eq!(address.path.first_chunk(), Some(b"\0app\0"));
+        assert_eq!(address.len, 4);
+        assert_eq!(filter.network(), None);
+        assert_eq!(filter.to_string(), "unix:@app");
     }
 }

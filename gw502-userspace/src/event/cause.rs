@@ -93,6 +93,14 @@ codes! {
         Refused = "refused",
         /// An ICMP error answered the SYN, no RST: a REJECT rule or a host's policy.
         IcmpRejected = "icmp-rejected",
+        /// The unix socket does not exist.
+        SocketMissing = "socket-missing",
+        /// The unix socket exists, but nobody listens on it.
+        SocketStale = "socket-stale",
+        /// The proxy may not connect to the unix socket.
+        SocketPermission = "socket-permission",
+        /// The unix socket's backlog has no room.
+        SocketBacklogFull = "socket-backlog-full",
         /// SYNs got no answer until the kernel or the proxy gave up.
         SynUnanswered = "syn-unanswered",
         /// Request sent, no byte of answer, and the proxy closed after waiting.
@@ -127,6 +135,8 @@ codes! {
         OutOfMemory = "out-of-memory",
         /// EPERM or EACCES from this host.
         NotPermitted = "not-permitted",
+        /// `connect()` failed on this host with an errno that says no more.
+        ConnectFailed = "connect-failed",
         /// The proxy cancelled because its client left.
         ClientGone = "client-gone",
         /// The proxy cancelled, why is not known.
@@ -139,7 +149,12 @@ impl Cause {
     /// makes it [`Class::Closed`], which only the event knows.
     pub const fn class(self) -> Class {
         match self {
-            Self::Refused | Self::IcmpRejected => Class::Refused,
+            Self::Refused
+            | Self::IcmpRejected
+            | Self::SocketMissing
+            | Self::SocketStale
+            | Self::SocketPermission
+            | Self::SocketBacklogFull => Class::Refused,
             Self::SynUnanswered
             | Self::ResponseTimeout
             | Self::SendStalled
@@ -153,7 +168,9 @@ impl Cause {
             | Self::HostUnreachable
             | Self::NeighbourFailed
             | Self::AdminProhibited => Class::Unreachable,
-            Self::PortExhaustion | Self::OutOfMemory | Self::NotPermitted => Class::Local,
+            Self::PortExhaustion | Self::OutOfMemory | Self::NotPermitted | Self::ConnectFailed => {
+                Class::Local
+            }
             Self::ClientGone | Self::Cancelled => Class::Aborted,
         }
     }

@@ -66,6 +66,12 @@ pub enum Evidence {
     WaitRecurs,
     /// No local port was free.
     NoLocalPort,
+    /// `connect()` failed on this host, before anything was sent.
+    ConnectFailed,
+    /// It was this host's own routing that said so: no router was asked.
+    OwnRouting,
+    /// `connect()` has not returned: the socket's backlog has no room.
+    ConnectBlocked,
     /// Request bytes are out.
     RequestSent {
         /// Payload bytes.
@@ -134,6 +140,11 @@ impl fmt::Display for Evidence {
             Self::ClientLeft => f.write_str("a client had just left"),
             Self::WaitRecurs => f.write_str("its time was up"),
             Self::NoLocalPort => f.write_str("no local port is free towards this upstream"),
+            Self::ConnectFailed => f.write_str("connect() failed at once"),
+            Self::OwnRouting => f.write_str("by this host's own routing"),
+            Self::ConnectBlocked => {
+                f.write_str("connect() has not returned: no room in the socket's backlog")
+            }
             Self::RequestSent {
                 bytes,
                 acknowledged: true,

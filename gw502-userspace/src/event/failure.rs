@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Class, Endpoint, Errno, Evidence};
+use super::{Cause, Class, Endpoint, Errno, Evidence, Upstream};
 
 /// How far the attempt had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ pub struct Failure {
     /// How far the attempt had come.
     pub phase: Phase,
     /// Where the proxy connected to.
-    pub upstream: Endpoint,
+    pub upstream: Upstream,
     /// The proxy's side; absent when it never got a port.
     pub local: Option<Endpoint>,
     /// Inode number of the network namespace.

@@ -6,6 +6,7 @@ mod errno;
 mod evidence;
 mod failure;
 mod tcp_state;
+mod upstream;
 
 pub use cause::{Cause, Class, UnknownName};
 pub use endpoint::{Endpoint, address};
@@ -13,3 +14,4 @@ pub use errno::Errno;
 pub use evidence::{Evidence, Party};
 pub use failure::{EventId, Failure, Phase, Proxy};
 pub use tcp_state::TcpState;
+pub use upstream::Upstream;

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use aya::maps::{Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
-use gw502_common::wire::{LossReason, Pair, SkipReason, UpstreamCounts, UpstreamKey};
+use gw502_common::wire::{LossReason, Pair, SkipReason, UnixKey, UpstreamCounts, UpstreamKey};
 
 use crate::aggregate::{Counted, Totals, UpstreamId};
-use crate::event::{Endpoint, address};
+use crate::event::{Endpoint, Upstream, address};
 
 /// The maps that only count.
 #[expect(missing_debug_implementations, reason = "aya's per-CPU maps have none")]
 pub struct Counters {
     upstreams: PerCpuHashMap<MapData, UpstreamKey, UpstreamCounts>,
+    unix: PerCpuHashMap<MapData, UnixKey, UpstreamCounts>,
     losses: PerCpuArray<MapData, u64>,
     skips: PerCpuArray<MapData, u64>,
     covered: PerCpuArray<MapData, u64>,
@@ -19,9 +20,16 @@ pub struct Counters {
 
 impl Counters {
     /// Takes the maps over.
-    pub fn new(upstreams: Map, losses: Map, skips: Map, covered: Map) -> Result<Self, MapError> {
+    pub fn new(
+        upstreams: Map,
+        unix: Map,
+        losses: Map,
+        skips: Map,
+        covered: Map,
+    ) -> Result<Self, MapError> {
         Ok(Self {
             upstreams: upstreams.try_into()?,
+            unix: unix.try_into()?,
             losses: losses.try_into()?,
             skips: skips.try_into()?,
             covered: covered.try_into()?,
@@ -52,12 +60,20 @@ impl Counters {
             let totals = cpus.iter().fold(Totals::default(), add);
             let id = (key != UpstreamKey::default()).then(|| UpstreamId {
                 netns: key.netns,
-                upstream: Endpoint {
+                upstream: Upstream::Tcp(Endpoint {
                     address: address(key.address),
                     port: key.port,
-                },
+                }),
             });
             all.push((id, totals));
+        }
+        for entry in &self.unix {
+            let (key, cpus) = entry?;
+            let id = UpstreamId {
+                netns: key.netns,
+                upstream: (&key.address).into(),
+            };
+            all.push((Some(id), cpus.iter().fold(Totals::default(), add)));
         }
         Ok(all)
     }

@@ -1,8 +1,8 @@
 //! Pure: the bytes of a record into a value. Never panics, whatever the bytes.
 
 use gw502_common::ending::Ending;
-use gw502_common::wire::{FailureRecord, WIRE_VERSION};
-use zerocopy::FromBytes as _;
+use gw502_common::wire::{CONNECT_FAILED, CallRecord, FailureRecord, RecordHeader, WIRE_VERSION};
+use zerocopy::FromBytes;
 
 /// Why bytes are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,23 +37,48 @@ pub enum DecodeError {
     },
 }
 
-/// A record and what its kind means.
+/// A record, and what its kind means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decoded {
+pub enum Decoded {
+    /// A connection ended.
+    Ended(Ended),
+    /// A `connect()` failed, or does not return.
+    Call(CallRecord),
+}
+
+/// The end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
     /// The shape of the end.
     pub ending: Ending,
     /// Everything else.
     pub record: FailureRecord,
 }
 
+impl From<Ended> for Decoded {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
+    }
+}
+
+impl Decoded {
+    /// How the record starts, of whatever kind it is.
+    pub const fn header(&self) -> &RecordHeader {
+        match self {
+            Self::Ended(ended) => &ended.record.header,
+            Self::Call(record) => &record.header,
+        }
+    }
+}
+
 /// Decodes one record.
 pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
-    let record =
-        FailureRecord::read_from_bytes(bytes).map_err(|_wrong_size| DecodeError::Length {
+    let expected = size_of::<RecordHeader>();
+    let (header, _) =
+        RecordHeader::read_from_prefix(bytes).map_err(|_too_short| DecodeError::Length {
             got: bytes.len(),
-            expected: size_of::<FailureRecord>(),
+            expected,
         })?;
-    let header = record.header;
     if header.version != WIRE_VERSION {
         return Err(DecodeError::Version {
             got: header.version,
@@ -65,14 +90,25 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
             got: bytes.len(),
         });
     }
+    if header.kind == CONNECT_FAILED {
+        return Ok(Decoded::Call(whole(bytes)?));
+    }
     let ending =
         Ending::try_from(header.kind).map_err(|unknown| DecodeError::Kind { got: unknown.0 })?;
-    Ok(Decoded { ending, record })
+    let record = whole(bytes)?;
+    Ok(Ended { ending, record }.into())
+}
+
+/// The record that `bytes` are, all of them.
+fn whole<Record: FromBytes>(bytes: &[u8]) -> Result<Record, DecodeError> {
+    Record::read_from_bytes(bytes).map_err(|_wrong_size| DecodeError::Length {
+        got: bytes.len(),
+        expected: size_of::<Record>(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use gw502_common::wire::RecordHeader;
     use zerocopy::IntoBytes as _;
 
     use super::*;
@@ -95,16 +131,38 @@ mod tests {
         let decoded = decode(record.as_bytes()).unwrap();
         assert_eq!(
             decoded,
-            Decoded {
+            Decoded::Ended(Ended {
                 ending: Ending::Refused,
                 record
-            }
+            })
         );
     }
 
     #[test]
+    fn a_call_comes_back_as_it_was() {
+        let mut record = CallRecord {
+            header: RecordHeader {
+                len: u16::try_from(size_of::<CallRecord>()).unwrap(),
+                version: WIRE_VERSION,
+                kind: CONNECT_FAILED,
+                ..RecordHeader::default()
+            },
+            error: 2,
+            ..CallRecord::default()
+        };
+        assert_eq!(decode(record.as_bytes()), Ok(Decoded::Call(record)));
+
+        record.header.kind = Ending::Refused as u8;
+        let (got, expected) = (size_of::<CallRecord>(), size_of::<FailureRecord>());
+        let error = DecodeError::Length { got, expected };
+        assert_eq!(decode(record.as_bytes()), Err(error));
+    }
+
+    #[test]
     fn any_other_length_is_refused() {
-        let bytes = [record().as_bytes(), &[0]].concat();
+        let mut longer = record();
+        longer.header.len += 1;
+        let bytes = [longer.as_bytes(), &[0]].concat();
         assert_eq!(
             decode(&bytes),
             Err(DecodeError::Length {
@@ -116,7 +174,7 @@ mod tests {
             decode(&[]),
             Err(DecodeError::Length {
                 got: 0,
-                expected: 232
+                expected: 24
             })
         );
     }
@@ -135,7 +193,7 @@ mod tests {
 
     #[test]
     fn an_unknown_kind_is_refused() {
-        for kind in [0, 10, 255] {
+        for kind in [0, 11, 255] {
             let mut record = record();
             record.header.kind = kind;
             assert_eq!(

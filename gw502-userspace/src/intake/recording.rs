@@ -198,7 +198,7 @@ mod tests {
 
     use super::*;
     use crate::classify::Classifier;
-    use crate::intake::decode::Decoded;
+    use crate::intake::decode::Ended;
 
     fn origin() -> Origin {
         Origin {
@@ -221,7 +221,7 @@ mod tests {
                 record.socket.error = 104;
                 record.socket.bytes_sent = 60;
                 record.connection.rst_state = 1;
-                Classifier::default().classify(&Decoded { ending, record }, 1)
+                Classifier::default().classify(&Ended { ending, record }.into(), 1)
             })
             .collect()
     }

@@ -77,7 +77,8 @@ pub fn read(path: &Path) -> Result<KernelLayout, LayoutError> {
 /// Resolves the whole table in `btf`.
 pub fn resolve(btf: &Btf) -> Result<KernelLayout, LayoutError> {
     let offsets = KERNEL_FIELDS
-        .iter()
+        .into_iter()
+        .flatten()
         .map(|field| Ok((field.global, offset(btf, field)?)))
         .collect::<Result<_, LayoutError>>()?;
     // The traced function gets a context pointer before the tracepoint's own arguments.

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
+use std::time::Duration;
 
 use aya::maps::MapError;
 use gw502_common::hooks::Backend;
 use jiff::tz::TimeZone;
+use tokio::time::MissedTickBehavior;
 
 use super::setup;
 use super::stop::Stop;
@@ -14,9 +16,10 @@ use crate::classify::Classifier;
 use crate::cli::Problem;
 use crate::cli::args::Selection;
 use crate::cli::exit::Exit;
-use crate::clock::TimeAnchor;
+use crate::clock::{self, TimeAnchor};
 use crate::enrich::ProcessBook;
 use crate::event::Failure;
+use crate::intake::calls::Calls;
 use crate::intake::counters::Counters;
 use crate::intake::decode::{DecodeError, Decoded};
 use crate::intake::ring::Ring;
@@ -24,6 +27,9 @@ use crate::kernel::processes;
 use crate::kernel::root::KernelRoot;
 use crate::probe::{Probe, Watch};
 use crate::render::Origin;
+
+/// How often to look for `connect()` calls that do not return.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Whether the run goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +45,7 @@ pub(super) struct Live {
     probe: Probe,
     ring: Ring,
     counters: Counters,
+    calls: Calls,
     stop: Stop,
     stages: Stages,
 }
@@ -57,13 +64,15 @@ impl Live {
     /// Attaches every program and says so: what happens from then on is not missed.
     pub(super) fn start(selection: &Selection) -> Result<(Self, Origin), Problem> {
         let root = KernelRoot::new(selection.btf.clone());
-        let watch = setup::watch(selection, &root)?;
+        let mut watch = setup::watch(selection, &root)?;
         let stop = Stop::new(selection.duration).map_err(|error| failed("cannot wait", &error))?;
         let origin = origin(&root).map_err(|error| failed("cannot tell the time", &error))?;
 
-        let mut probe = setup::load(&root, &watch)?;
-        let taken = probe.ring().and_then(|ring| Ok((ring, probe.counters()?)));
-        let (ring, counters) =
+        let mut probe = setup::load(&root, &mut watch, selection.syscalls)?;
+        let taken = probe
+            .ring()
+            .and_then(|ring| Ok((ring, probe.counters()?, probe.calls()?)));
+        let (ring, counters, calls) =
             taken.map_err(|error| failed("cannot read from the kernel", &error))?;
         let ring = Ring::new(ring).map_err(|error| failed("cannot wait for the kernel", &error))?;
         announce(&root, &origin, &watch);
@@ -78,6 +87,7 @@ impl Live {
                 probe,
                 ring,
                 counters,
+                calls,
                 stop,
                 stages,
             },
@@ -87,17 +97,20 @@ impl Live {
 
     /// Hands every failure to `take` until it or the user has enough; then detaches, and hands
     /// over what is still in the ring.
-    pub(super) async fn follow<E: From<io::Error>>(
+    pub(super) async fn follow<E: From<io::Error> + From<MapError>>(
         &mut self,
         mut take: impl FnMut(&Failure) -> Result<Flow, E>,
     ) -> Result<(), E> {
         let Self {
             probe,
             ring,
+            calls,
             stop,
             stages,
             ..
         } = self;
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut flow = Flow::Go;
         let mut asked = std::pin::pin!(stop.asked());
         while flow == Flow::Go {
@@ -106,15 +119,20 @@ impl Live {
                 result = ring.ready(|record| stages.hand_over(record, &mut take, &mut flow)) => {
                     result?;
                 }
+                _ = look.tick() => stages.blocked(calls, &mut take, &mut flow)?,
             }
         }
         probe.detach();
-        ring.drain(|record| stages.hand_over(record, &mut take, &mut flow))
+        ring.drain(|record| stages.hand_over(record, &mut take, &mut flow))?;
+        stages.blocked(calls, &mut take, &mut flow)
     }
 
     /// Everything counted; final once [`Self::follow`] has ended.
     pub(super) fn counted(&mut self) -> Result<Counted, MapError> {
         let mut counted = self.counters.read()?;
+        for (upstream, totals) in self.calls.totals() {
+            counted.add(upstream, totals);
+        }
         let covered = self.counters.covered()?;
         let ours = [
             ("undecodable", self.stages.undecodable),
@@ -129,6 +147,20 @@ impl Live {
 }
 
 impl Stages {
+    /// Calls of `connect()` that do not return, on their way to `take`.
+    fn blocked<E: From<MapError> + From<io::Error>>(
+        &mut self,
+        calls: &mut Calls,
+        take: &mut impl FnMut(&Failure) -> Result<Flow, E>,
+        flow: &mut Flow,
+    ) -> Result<(), E> {
+        let now_ns = clock::boot_ns().map_err(io::Error::from)?;
+        for record in calls.overdue(now_ns)? {
+            self.hand_over(Ok(record), take, flow)?;
+        }
+        Ok(())
+    }
+
     /// A record on its way to `take`; a record that is none is counted and goes no further.
     fn hand_over<E>(
         &mut self,
@@ -151,7 +183,7 @@ impl Stages {
                 return None;
             }
         };
-        let lost_total = decoded.record.header.lost_total;
+        let lost_total = decoded.header().lost_total;
         let lost_before = lost_total.saturating_sub(self.lost_total);
         self.lost_total = self.lost_total.max(lost_total);
         let mut failure = self.classifier.classify(&decoded, lost_before);
@@ -177,11 +209,13 @@ fn announce(root: &KernelRoot, origin: &Origin, watch: &Watch) {
             &processes::running(root, &watch.names),
         )
     };
-    let line = format!(
-        "ready: {who} · hooks: {} · {}\n",
-        Backend::Tracepoint.name(),
-        origin.kernel
-    );
+    let calls = if watch.calls {
+        format!(", {}", Backend::SyscallTracepoint.name())
+    } else {
+        " · blind to unix sockets and to connects that this host refuses (--syscalls on)".to_owned()
+    };
+    let hooks = Backend::Tracepoint.name();
+    let line = format!("ready: {who} · hooks: {hooks}{calls} · {}\n", origin.kernel);
     io::stderr()
         .lock()
         .write_all(line.as_bytes())

@@ -17,7 +17,7 @@ enum RecordError {
     #[error("cannot write to the recording, or wait for the kernel")]
     Io(#[from] io::Error),
     #[error("cannot read the counters of the kernel side")]
-    Counters(#[source] aya::maps::MapError),
+    Counters(#[from] aya::maps::MapError),
 }
 
 /// Runs until a signal or `--duration`.
@@ -54,10 +54,10 @@ async fn follow(
     live.follow(|failure| {
         events += 1;
         file.write_all(&Line::Failure(failure.clone()).to_bytes())?;
-        Ok::<_, io::Error>(Flow::Go)
+        Ok::<_, RecordError>(Flow::Go)
     })
     .await?;
-    let counted = live.counted().map_err(RecordError::Counters)?;
+    let counted = live.counted()?;
     file.write_all(&Line::End(counted).to_bytes())?;
     file.flush()?;
     Ok(events)

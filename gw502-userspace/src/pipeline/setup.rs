@@ -1,7 +1,7 @@
 //! From options to programs in the kernel.
 
 use crate::cli::Problem;
-use crate::cli::args::Selection;
+use crate::cli::args::{Selection, Syscalls};
 use crate::cli::exit::Exit;
 use crate::kernel::layout::{self, LayoutError};
 use crate::kernel::root::KernelRoot;
@@ -68,12 +68,18 @@ pub(super) fn watch(selection: &Selection, root: &KernelRoot) -> Result<Watch, P
         pids: selection.pid.clone(),
         cgroup,
         upstreams: selection.upstream.clone(),
+        calls: selection.syscalls != Syscalls::Off,
         ring_bytes: selection.ring_size * 1024,
     })
 }
 
-/// Loads the programs, or says why that cannot be.
-pub(super) fn load(root: &KernelRoot, watch: &Watch) -> Result<Probe, Problem> {
+/// Loads the programs, or says why that cannot be. Without those on system calls, if they are what
+/// this kernel refuses and nobody insists on them.
+pub(super) fn load(
+    root: &KernelRoot,
+    watch: &mut Watch,
+    syscalls: Syscalls,
+) -> Result<Probe, Problem> {
     // Asked first: a kernel that refuses for want of a capability words it in many ways.
     let missing = privilege::missing(root);
     if !missing.is_empty() {
@@ -81,7 +87,15 @@ pub(super) fn load(root: &KernelRoot, watch: &Watch) -> Result<Probe, Problem> {
     }
     raise_memlock();
     let layout = layout::read(&root.btf).map_err(|error| no_layout(&error))?;
-    let mut probe = Probe::load(&root.btf, &layout, watch).map_err(|error| refused(&error))?;
+    let loaded = match Probe::load(&root.btf, &layout, watch) {
+        Err(error) if watch.calls && syscalls == Syscalls::Auto => {
+            log::warn!("going on without connect() results: {error}");
+            watch.calls = false;
+            Probe::load(&root.btf, &layout, watch)
+        }
+        loaded => loaded,
+    };
+    let mut probe = loaded.map_err(|error| refused(&error))?;
     probe.attach().map_err(|error| refused(&error))?;
     let listeners = listeners::of(root, |pid, comm| watch.includes(pid, comm));
     probe

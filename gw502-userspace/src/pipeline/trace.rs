@@ -15,7 +15,7 @@ enum TraceError {
     #[error(transparent)]
     Sink(#[from] SinkError),
     #[error("cannot read the counters of the kernel side")]
-    Counters(#[source] aya::maps::MapError),
+    Counters(#[from] aya::maps::MapError),
     #[error("cannot wait for the kernel's ring buffer")]
     Ring(#[from] io::Error),
 }
@@ -33,6 +33,6 @@ pub async fn run(args: TraceArgs) -> Result<Exit, Problem> {
 async fn follow(live: &mut Live, show: &mut Show) -> Result<(), TraceError> {
     live.follow(|failure| show.event(failure).map_err(TraceError::from))
         .await?;
-    let counted = live.counted().map_err(TraceError::Counters)?;
+    let counted = live.counted()?;
     Ok(show.finish(counted)?)
 }

@@ -9,11 +9,12 @@ use aya::maps::{HashMap, Map, MapData, MapError, PerCpuHashMap, PerCpuValues, Ri
 use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
-use gw502_common::hooks::{HOOKS, Hook};
+use gw502_common::hooks::{Backend, HOOKS, Hook};
 use gw502_common::settings;
 use gw502_common::wire::{Clients, ListenKey, Pair, ProxyKey, UpstreamCounts, UpstreamKey};
 
 use crate::cli::filter::UpstreamFilter;
+use crate::intake::calls::Calls;
 use crate::intake::counters::Counters;
 use crate::kernel::cgroup::Cgroup;
 use crate::kernel::layout::KernelLayout;
@@ -36,6 +37,8 @@ pub struct Watch {
     pub cgroup: Option<Cgroup>,
     /// Only these upstreams; empty means any.
     pub upstreams: Vec<UpstreamFilter>,
+    /// Also what `connect()` returns: unix sockets, and attempts that TCP never hears of.
+    pub calls: bool,
     /// Bytes of the ring of failure records: a power of two, a page at least.
     pub ring_bytes: u32,
 }
@@ -115,6 +118,7 @@ impl ProbeError {
 pub struct Probe {
     links: Vec<BtfTracePointLink>,
     ebpf: Ebpf,
+    calls: bool,
 }
 
 impl Probe {
@@ -131,6 +135,7 @@ impl Probe {
         let all_processes = u32::from(watch.all_processes);
         let send_reset_reason = u32::from(layout.send_reset_reason);
         let upstreams = u32::from(!watch.upstreams.is_empty());
+        let calls = u32::from(watch.calls);
         let Cgroup { id, level } = watch.cgroup.unwrap_or(Cgroup { id: 0, level: 0 });
         let mut loader = EbpfLoader::new();
         loader
@@ -138,6 +143,7 @@ impl Probe {
             .map_max_entries("FAILURES", watch.ring_bytes)
             .override_global(settings::ALL_PROCESSES, &all_processes, true)
             .override_global(settings::UPSTREAMS, &upstreams, true)
+            .override_global(settings::CALLS, &calls, true)
             .override_global(settings::CGROUP_ID, &id, true)
             .override_global(settings::CGROUP_LEVEL, &level, true)
             .override_global(settings::SEND_RESET_REASON, &send_reset_reason, true);
@@ -154,7 +160,7 @@ impl Probe {
         fill_set(&mut ebpf, "PIDS", watch.pids.iter().copied())?;
         want(&mut ebpf, &watch.upstreams)?;
         make_room_for_others(&mut ebpf)?;
-        for hook in HOOKS {
+        for hook in chosen(watch.calls) {
             let failed = |source| program_error(hook, source);
             program(&mut ebpf, hook)?
                 .load(hook.target, &btf)
@@ -165,12 +171,13 @@ impl Probe {
         Ok(Self {
             links: Vec::new(),
             ebpf,
+            calls: watch.calls,
         })
     }
 
     /// Attaches every program. From here on nothing is missed.
     pub fn attach(&mut self) -> Result<(), ProbeError> {
-        for hook in HOOKS {
+        for hook in chosen(self.calls) {
             let failed = |source| program_error(hook, source);
             let program = program(&mut self.ebpf, hook)?;
             let id = program.attach().map_err(failed)?;
@@ -222,11 +229,22 @@ impl Probe {
     /// The counting maps. Can be taken once.
     pub fn counters(&mut self) -> Result<Counters, ProbeError> {
         let upstreams = take(&mut self.ebpf, "UPSTREAMS")?;
+        let unix = take(&mut self.ebpf, "UNIX_UPSTREAMS")?;
         let losses = take(&mut self.ebpf, "LOSSES")?;
         let skips = take(&mut self.ebpf, "SKIPS")?;
         let covered = take(&mut self.ebpf, "COVERED")?;
-        Counters::new(upstreams, losses, skips, covered).map_err(|source| ProbeError::Map {
+        Counters::new(upstreams, unix, losses, skips, covered).map_err(|source| ProbeError::Map {
             map: "UPSTREAMS",
+            source,
+        })
+    }
+
+    /// `connect()` calls that have not returned. Can be taken once.
+    pub fn calls(&mut self) -> Result<Calls, ProbeError> {
+        let open = take(&mut self.ebpf, "CALLS")?;
+        let reported = take(&mut self.ebpf, "REPORTED_CALLS")?;
+        Calls::new(open, reported).map_err(|source| ProbeError::Map {
+            map: "CALLS",
             source,
         })
     }
@@ -240,6 +258,13 @@ impl Probe {
             .map(|((_, first), done)| misses(&mut self.ebpf, first).saturating_sub(*done))
             .sum()
     }
+}
+
+/// The programs to load, in the order in which they attach.
+fn chosen(calls: bool) -> impl Iterator<Item = &'static Hook> {
+    HOOKS
+        .iter()
+        .filter(move |hook| calls || hook.backend != Backend::SyscallTracepoint)
 }
 
 fn misses(ebpf: &mut Ebpf, program: &str) -> u64 {
@@ -292,12 +317,14 @@ fn fill_set<K: aya::Pod>(
     Ok(())
 }
 
-/// Tells the kernel side which upstreams are wanted: whole addresses by look-up, networks by
-/// longest prefix.
+/// Tells the kernel side which upstreams are wanted: whole addresses and unix sockets by look-up,
+/// networks by longest prefix.
 fn want(ebpf: &mut Ebpf, upstreams: &[UpstreamFilter]) -> Result<(), ProbeError> {
+    let sockets = upstreams.iter().filter_map(UpstreamFilter::socket);
+    fill_set(ebpf, "WANTED_UNIX", sockets)?;
     let (networks, addresses): (Vec<_>, Vec<_>) = upstreams
         .iter()
-        .map(UpstreamFilter::parts)
+        .filter_map(UpstreamFilter::network)
         .partition(|(_, bits, _)| *bits < 128);
     let keys = addresses.into_iter().map(|(address, _, port)| UpstreamKey {
         address,
@@ -395,7 +422,8 @@ mod tests {
 
     #[test]
     fn the_object_holds_a_global_for_each_kernel_field_and_setting() {
-        let fields = KERNEL_FIELDS.iter().map(|field| field.global);
+        let fields = KERNEL_FIELDS.into_iter().flatten();
+        let fields = fields.map(|field| field.global);
         let table: BTreeSet<_> = fields.chain(settings::ALL).map(str::to_owned).collect();
         let globals: BTreeSet<_> = symbols(".rodata", SymbolKind::Data)
             .into_iter()

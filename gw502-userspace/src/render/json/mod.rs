@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Origin, Summary};
 use crate::aggregate::UpstreamSummary;
-use crate::event::{Endpoint, Errno, EventId, Evidence, Failure};
+use crate::event::{Endpoint, Errno, EventId, Evidence, Failure, Upstream};
 
 /// An address as it stands in JSON.
 #[derive(Serialize)]
@@ -22,6 +22,26 @@ impl From<Endpoint> for Address {
         Self {
             address: endpoint.address.to_string(),
             port: endpoint.port,
+        }
+    }
+}
+
+/// An upstream as it stands in JSON.
+#[derive(Serialize)]
+#[serde(untagged)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+enum UpstreamName<'a> {
+    /// Over TCP.
+    Tcp(Address),
+    /// Over a unix socket; abstract names are written with `@` for their zero bytes.
+    Unix { path: &'a str },
+}
+
+impl<'a> From<&'a Upstream> for UpstreamName<'a> {
+    fn from(upstream: &'a Upstream) -> Self {
+        match upstream {
+            Upstream::Tcp(endpoint) => Self::Tcp((*endpoint).into()),
+            Upstream::Unix { path } => Self::Unix { path },
         }
     }
 }
@@ -60,7 +80,7 @@ struct FailureLine<'a> {
     /// `connect`, `request` (sent, no answer yet) or `idle`.
     phase: &'static str,
     /// Where the proxy connected to.
-    upstream: Address,
+    upstream: UpstreamName<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     local: Option<Address>,
     /// Inode number of the network namespace.
@@ -100,7 +120,7 @@ pub fn failure(failure: &Failure, origin: &Origin) -> Bytes {
         cause: failure.cause.code(),
         errno: failure.errno,
         phase: failure.phase.code(),
-        upstream: failure.upstream.into(),
+        upstream: (&failure.upstream).into(),
         local: failure.local.map(Into::into),
         netns: failure.netns,
         proxy: Proxy {
@@ -124,10 +144,10 @@ pub fn failure(failure: &Failure, origin: &Origin) -> Bytes {
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-struct UpstreamLine {
+struct UpstreamLine<'a> {
     /// Absent for the sum of all upstreams that found no room of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
-    upstream: Option<Address>,
+    upstream: Option<UpstreamName<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     netns: Option<u32>,
     attempts: u64,
@@ -146,7 +166,7 @@ struct UpstreamLine {
 struct SummaryLine<'a> {
     schema: &'static str,
     host: &'a str,
-    upstreams: Vec<UpstreamLine>,
+    upstreams: Vec<UpstreamLine<'a>>,
     lost: &'a BTreeMap<String, u64>,
     skipped: &'a BTreeMap<String, u64>,
 }
@@ -166,10 +186,10 @@ pub fn summary(summary: &Summary, origin: &Origin) -> Bytes {
     })
 }
 
-fn upstream(row: &UpstreamSummary, origin: &Origin) -> UpstreamLine {
+fn upstream<'a>(row: &'a UpstreamSummary, origin: &Origin) -> UpstreamLine<'a> {
     UpstreamLine {
-        upstream: row.id.map(|id| id.upstream.into()),
-        netns: row.id.map(|id| id.netns),
+        upstream: row.id.as_ref().map(|id| (&id.upstream).into()),
+        netns: row.id.as_ref().map(|id| id.netns),
         attempts: row.attempts,
         established: row.established,
         failed: row.failed(),

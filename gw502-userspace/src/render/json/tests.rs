@@ -5,7 +5,7 @@ use super::failure as line_of;
 use super::*;
 use crate::classify::Classifier;
 use crate::clock::TimeAnchor;
-use crate::intake::decode::Decoded;
+use crate::intake::decode::{Decoded, Ended};
 
 fn origin() -> Origin {
     Origin {
@@ -38,10 +38,10 @@ fn a_failure_has_the_fields_of_its_schema_and_no_made_up_ones() {
     record.socket.sport = 51844;
     record.socket.saddr = record.connection.daddr;
     let failure = Classifier::default().classify(
-        &Decoded {
+        &Decoded::Ended(Ended {
             ending: Ending::Refused,
             record,
-        },
+        }),
         0,
     );
     let origin = origin();
@@ -103,7 +103,7 @@ fn whatever_is_printed_validates_against_the_schema() {
             record.socket.error = error;
             record.socket.bytes_sent = 60;
             record.socket.icmp_origin = 2;
-            let failure = Classifier::default().classify(&Decoded { ending, record }, 0);
+            let failure = Classifier::default().classify(&Ended { ending, record }.into(), 0);
             let line: serde_json::Value =
                 serde_json::from_slice(&line_of(&failure, &origin)).unwrap();
             let errors: Vec<_> = validator

@@ -46,7 +46,7 @@ pub fn header() -> String {
 
 /// One failure as a line.
 pub fn failure(failure: &Failure, origin: &Origin, style: &Style) -> String {
-    let upstream = failure.upstream.to_string();
+    let upstream = printable(&failure.upstream.to_string());
     let upstream = if style.width.is_some() {
         cut_middle(&upstream, column::UPSTREAM)
     } else {
@@ -167,8 +167,8 @@ pub fn summary(summary: &Summary, origin: &Origin, style: &Style) -> String {
 }
 
 fn table(text: &mut String, summary: &Summary, origin: &Origin, style: &Style) {
-    let name = |row: &UpstreamSummary| match row.id {
-        Some(id) => id.upstream.to_string(),
+    let name = |row: &UpstreamSummary| match &row.id {
+        Some(id) => printable(&id.upstream.to_string()),
         None => "other upstreams".to_owned(),
     };
     let longest = summary

@@ -8,7 +8,7 @@ use super::*;
 use crate::aggregate::{Tally, Totals, UpstreamId};
 use crate::classify::Classifier;
 use crate::clock::TimeAnchor;
-use crate::intake::decode::Decoded;
+use crate::intake::decode::{Decoded, Ended};
 
 fn origin() -> Origin {
     let anchor = TimeAnchor {
@@ -41,10 +41,10 @@ fn refused() -> Failure {
     record.connection.tgid = 4121;
     record.connection.comm = *b"nginx\0\0\0\0\0\0\0\0\0\0\0";
     Classifier::default().classify(
-        &Decoded {
+        &Decoded::Ended(Ended {
             ending: Ending::Refused,
             record,
-        },
+        }),
         0,
     )
 }
@@ -98,7 +98,10 @@ fn long_upstreams_lose_their_middle_on_a_terminal_only() {
     );
     assert_eq!(cut_middle("short", 12), "short");
     let mut failure = refused();
-    failure.upstream.address = "2001:db8:1111:2222:3333:4444:5555:6666".parse().unwrap();
+    failure.upstream = crate::event::Upstream::Tcp(crate::event::Endpoint {
+        address: "2001:db8:1111:2222:3333:4444:5555:6666".parse().unwrap(),
+        port: 9000,
+    });
     let full = line_of(&failure, &origin(), &style(false, None));
     let cut = line_of(&failure, &origin(), &style(false, Some(120)));
     assert!(
@@ -112,7 +115,7 @@ fn long_upstreams_lose_their_middle_on_a_terminal_only() {
 fn the_table_names_the_worst_and_what_was_lost() {
     let failure = refused();
     let id = UpstreamId {
-        upstream: failure.upstream,
+        upstream: failure.upstream.clone(),
         netns: failure.netns,
     };
     let mut tally = Tally::default();
