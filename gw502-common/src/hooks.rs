@@ -41,20 +41,20 @@ pub struct Hook {
 /// Connection state comes last: what it judges by must already be recorded when the first
 /// connection is seen, and an entry can only exist once it is attached.
 ///
-/// The two on system calls are alone: they run in process context with preemption off
+/// The two on system calls, the way out first, are alone: they run in process context with preemption off
 /// (`include/trace/bpf_probe.h`), where nothing makes a call of its own.
 pub const HOOKS: &[Hook] = &[
-    Hook {
-        program: "connect_called_tpbtf",
-        capability: "connect results",
-        backend: Backend::SyscallTracepoint,
-        target: "sys_enter",
-    },
     Hook {
         program: "connect_returned_tpbtf",
         capability: "connect results",
         backend: Backend::SyscallTracepoint,
         target: "sys_exit",
+    },
+    Hook {
+        program: "connect_called_tpbtf",
+        capability: "connect results",
+        backend: Backend::SyscallTracepoint,
+        target: "sys_enter",
     },
     Hook {
         program: "reset_received_tpbtf",

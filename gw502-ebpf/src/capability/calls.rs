@@ -53,13 +53,18 @@ fn connect_returned_tpbtf(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// TCP took up the attempt of the `connect()` that the current thread is in.
+/// TCP takes up the attempt of the `connect()` that the current thread is in. Whether that was known
+/// before.
 #[inline(always)]
-pub(crate) fn taken_up(process: Process) {
-    if let Some(call) = CALLS.get_ptr_mut(process.tid()) {
-        // SAFETY: a live map value that only this thread touches, in process context.
-        unsafe { (*call).flags |= call_flag::STARTED };
-    }
+pub(crate) fn taken_up(process: Process) -> bool {
+    let Some(call) = CALLS.get_ptr_mut(process.tid()) else {
+        return false;
+    };
+    // SAFETY: a live map value that only this thread touches, in process context.
+    let flags = unsafe { &mut (*call).flags };
+    let known = *flags & call_flag::STARTED != 0;
+    *flags |= call_flag::STARTED;
+    known
 }
 
 #[inline(never)]

@@ -120,8 +120,8 @@ fn started(sock: Sock) -> Lost {
     if !filter::named(process, &comm) {
         return None;
     }
-    if frozen(&CFG_CALLS) != 0 {
-        calls::taken_up(process);
+    if frozen(&CFG_CALLS) != 0 && calls::taken_up(process) {
+        return None; // once more
     }
     if !filter::in_cgroup() {
         return count::skip(SkipReason::Cgroup);
