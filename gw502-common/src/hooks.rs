@@ -1,22 +1,98 @@
 //! Every BPF program, the capability it serves and where it attaches.
 
-/// How a program is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a group of programs lets us see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Capability {
+    /// The start, the handshake and the end of connections.
+    ConnectionState,
+    /// What `connect()` returns where TCP has nothing to tell.
+    ConnectResults,
+    /// RSTs, received and sent.
+    Resets,
+    /// Segments sent again.
+    Retransmits,
+    /// Clients of the proxy that left.
+    Clients,
+}
+
+impl Capability {
+    /// Every capability, in the order in which they are shown.
+    pub const ALL: [Self; 5] = [
+        Self::ConnectionState,
+        Self::ConnectResults,
+        Self::Resets,
+        Self::Retransmits,
+        Self::Clients,
+    ];
+
+    /// The name in `doctor` and in recordings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ConnectionState => "connection state",
+            Self::ConnectResults => "connect results",
+            Self::Resets => "resets",
+            Self::Retransmits => "retransmits",
+            Self::Clients => "clients",
+        }
+    }
+}
+
+/// How the programs of a capability are attached: one way to see it. Ids are never reused.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Backend {
+    /// Trampolines on kernel functions (`fentry`, `fexit`, Linux 5.5+).
+    Fentry = 1,
+    /// Breakpoints on kernel functions (`kprobe`, `kretprobe`).
+    Kprobe = 2,
     /// BTF-typed raw tracepoint (`tp_btf`, Linux 5.5+).
-    Tracepoint,
+    Tracepoint = 3,
     /// The same, on the way in or out of system calls: every call of the host passes it.
-    SyscallTracepoint,
+    SyscallTracepoint = 4,
 }
 
 impl Backend {
+    /// Every backend, the best first.
+    pub const ALL: [Self; 4] = [
+        Self::Fentry,
+        Self::Kprobe,
+        Self::Tracepoint,
+        Self::SyscallTracepoint,
+    ];
+
     /// The name in events and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Fentry => "fentry",
+            Self::Kprobe => "kprobe",
             Self::Tracepoint => "tracepoint",
             Self::SyscallTracepoint => "syscall-tracepoint",
         }
     }
+}
+
+impl TryFrom<u8> for Backend {
+    type Error = u8;
+
+    /// The error is the number, which no version has used.
+    fn try_from(id: u8) -> Result<Self, u8> {
+        let known = Self::ALL.into_iter();
+        known
+            .into_iter()
+            .find(|backend| *backend as u8 == id)
+            .ok_or(id)
+    }
+}
+
+/// Where on its target a program attaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A tracepoint.
+    Tracepoint,
+    /// Where a function begins.
+    Entry,
+    /// Where it returns.
+    Return,
 }
 
 /// One BPF program.
@@ -25,95 +101,137 @@ pub struct Hook {
     /// Function name in the BPF object.
     pub program: &'static str,
     /// What it lets us see.
-    pub capability: &'static str,
+    pub capability: Capability,
     /// How it attaches.
     pub backend: Backend,
+    /// Where it attaches.
+    pub place: Place,
     /// Tracepoint or function it attaches to.
     pub target: &'static str,
 }
 
+impl Hook {
+    /// A program on a tracepoint.
+    const fn tracepoint(
+        capability: Capability,
+        program: &'static str,
+        target: &'static str,
+    ) -> Self {
+        Self {
+            program,
+            capability,
+            backend: Backend::Tracepoint,
+            place: Place::Tracepoint,
+            target,
+        }
+    }
+
+    /// A program that sees `connect()` come or go.
+    const fn connect(
+        backend: Backend,
+        place: Place,
+        program: &'static str,
+        target: &'static str,
+    ) -> Self {
+        Self {
+            program,
+            capability: Capability::ConnectResults,
+            backend,
+            place,
+            target,
+        }
+    }
+}
+
 /// The programs in the order in which they attach, which is the order in which they run.
 ///
-/// Each has a second one behind it, `…_again`: the kernel skips a program that is already running on
-/// the CPU (`__bpf_trace_run()`, since 6.1), as it is when an interrupt runs into it, and the second
-/// does what the first then missed.
+/// Most on tracepoints have a second one behind them, `…_again`: the kernel skips a program that is
+/// already running on the CPU (`__bpf_trace_run()`, since 6.1), as it is when an interrupt runs
+/// into it, and the second does what the first then missed. Those that see `connect()` are alone:
+/// they run in process context, where nothing makes a call of its own (system calls: with
+/// preemption off, `include/trace/bpf_probe.h`). Of them what sees the call return comes first, so
+/// that none is seen to begin and not to end.
 ///
 /// Connection state comes last: what it judges by must already be recorded when the first
 /// connection is seen, and an entry can only exist once it is attached.
-///
-/// The two on system calls, the way out first, are alone: they run in process context with preemption off
-/// (`include/trace/bpf_probe.h`), where nothing makes a call of its own.
-pub const HOOKS: &[Hook] = &[
-    Hook {
-        program: "connect_returned_tpbtf",
-        capability: "connect results",
-        backend: Backend::SyscallTracepoint,
-        target: "sys_exit",
-    },
-    Hook {
-        program: "connect_called_tpbtf",
-        capability: "connect results",
-        backend: Backend::SyscallTracepoint,
-        target: "sys_enter",
-    },
-    Hook {
-        program: "reset_received_tpbtf",
-        capability: "resets",
-        backend: Backend::Tracepoint,
-        target: "tcp_receive_reset",
-    },
-    Hook {
-        program: "reset_received_again_tpbtf",
-        capability: "resets",
-        backend: Backend::Tracepoint,
-        target: "tcp_receive_reset",
-    },
-    Hook {
-        program: "reset_sent_tpbtf",
-        capability: "resets",
-        backend: Backend::Tracepoint,
-        target: "tcp_send_reset",
-    },
-    Hook {
-        program: "reset_sent_again_tpbtf",
-        capability: "resets",
-        backend: Backend::Tracepoint,
-        target: "tcp_send_reset",
-    },
-    Hook {
-        program: "retransmit_tpbtf",
-        capability: "retransmits",
-        backend: Backend::Tracepoint,
-        target: "tcp_retransmit_skb",
-    },
-    Hook {
-        program: "retransmit_again_tpbtf",
-        capability: "retransmits",
-        backend: Backend::Tracepoint,
-        target: "tcp_retransmit_skb",
-    },
-    Hook {
-        program: "client_dismissed_tpbtf",
-        capability: "clients",
-        backend: Backend::Tracepoint,
-        target: "tcp_destroy_sock",
-    },
-    Hook {
-        program: "client_dismissed_again_tpbtf",
-        capability: "clients",
-        backend: Backend::Tracepoint,
-        target: "tcp_destroy_sock",
-    },
-    Hook {
-        program: "connection_tpbtf",
-        capability: "connection state",
-        backend: Backend::Tracepoint,
-        target: "inet_sock_set_state",
-    },
-    Hook {
-        program: "connection_again_tpbtf",
-        capability: "connection state",
-        backend: Backend::Tracepoint,
-        target: "inet_sock_set_state",
-    },
-];
+pub const HOOKS: &[Hook] = &{
+    use Backend::{Fentry, Kprobe, SyscallTracepoint};
+    use Capability::{Clients, ConnectionState, Resets, Retransmits};
+    use Place::{Entry, Return, Tracepoint};
+    [
+        Hook::connect(
+            Fentry,
+            Return,
+            "inet_connect_returned_fexit",
+            "inet_stream_connect",
+        ),
+        Hook::connect(
+            Fentry,
+            Return,
+            "unix_connect_returned_fexit",
+            "unix_stream_connect",
+        ),
+        Hook::connect(
+            Fentry,
+            Return,
+            "connect_forbidden_fexit",
+            "security_socket_connect",
+        ),
+        Hook::connect(
+            Fentry,
+            Entry,
+            "connect_called_fentry",
+            "security_socket_connect",
+        ),
+        Hook::connect(
+            Kprobe,
+            Return,
+            "inet_connect_returned_kretprobe",
+            "inet_stream_connect",
+        ),
+        Hook::connect(
+            Kprobe,
+            Return,
+            "unix_connect_returned_kretprobe",
+            "unix_stream_connect",
+        ),
+        Hook::connect(
+            Kprobe,
+            Return,
+            "connect_forbidden_kretprobe",
+            "security_socket_connect",
+        ),
+        Hook::connect(
+            Kprobe,
+            Entry,
+            "connect_called_kprobe",
+            "security_socket_connect",
+        ),
+        Hook::connect(
+            SyscallTracepoint,
+            Tracepoint,
+            "connect_returned_tpbtf",
+            "sys_exit",
+        ),
+        Hook::connect(
+            SyscallTracepoint,
+            Tracepoint,
+            "connect_called_tpbtf",
+            "sys_enter",
+        ),
+        Hook::tracepoint(Resets, "reset_received_tpbtf", "tcp_receive_reset"),
+        Hook::tracepoint(Resets, "reset_received_again_tpbtf", "tcp_receive_reset"),
+        Hook::tracepoint(Resets, "reset_sent_tpbtf", "tcp_send_reset"),
+        Hook::tracepoint(Resets, "reset_sent_again_tpbtf", "tcp_send_reset"),
+        Hook::tracepoint(Retransmits, "retransmit_tpbtf", "tcp_retransmit_skb"),
+        Hook::tracepoint(Retransmits, "retransmit_again_tpbtf", "tcp_retransmit_skb"),
+        Hook::tracepoint(Clients, "client_dismissed_tpbtf", "tcp_destroy_sock"),
+        Hook::tracepoint(Clients, "client_dismissed_again_tpbtf", "tcp_destroy_sock"),
+        Hook::tracepoint(ConnectionState, "connection_tpbtf", "inet_sock_set_state"),
+        Hook::tracepoint(
+            ConnectionState,
+            "connection_again_tpbtf",
+            "inet_sock_set_state",
+        ),
+    ]
+};

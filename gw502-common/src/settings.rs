@@ -20,15 +20,11 @@ pub const CGROUP_ID: &str = "CFG_CGROUP_ID";
 /// `u32`: how many levels that cgroup lies below the root.
 pub const CGROUP_LEVEL: &str = "CFG_CGROUP_LEVEL";
 
-/// `u32`: non-zero when `connect()` calls are watched as well as what becomes of them in TCP.
-pub const CALLS: &str = "CFG_CALLS";
-
 /// Every setting.
-pub const ALL: [&str; 6] = [
+pub const ALL: [&str; 5] = [
     ALL_PROCESSES,
     SEND_RESET_REASON,
     UPSTREAMS,
     CGROUP_ID,
     CGROUP_LEVEL,
-    CALLS,
 ];

@@ -4,7 +4,7 @@
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use gw502_common::ending::Ending;
 use gw502_common::wire::{
-    CONNECT_FAILED, CallRecord, Connection, FailureRecord, RecordHeader, SocketFacts, UnixAddress,
+    CONNECT_FAILED, Call, CallRecord, Connection, FailureRecord, RecordHeader, SocketFacts,
     WIRE_VERSION,
 };
 
@@ -35,7 +35,7 @@ pub(crate) fn failure(ending: Ending, connection: &Connection, socket: &SocketFa
 /// Sends the record of a `connect()` that failed, which is already counted; a record that finds no
 /// room is counted as lost.
 #[inline(always)]
-pub(crate) fn call(connection: &Connection, unix: &UnixAddress, error: i32, at_ns: u64) {
+pub(crate) fn call(call: &Call, error: i32, at_ns: u64) {
     let Some(mut slot) = FAILURES.reserve::<CallRecord>(0) else {
         count::lost_record();
         return;
@@ -44,10 +44,11 @@ pub(crate) fn call(connection: &Connection, unix: &UnixAddress, error: i32, at_n
     // SAFETY: `record` is reserved memory of the record's size, and all of it is written here.
     unsafe {
         (&raw mut (*record).header).write(header::<CallRecord>(CONNECT_FAILED, at_ns));
-        (&raw mut (*record).connection).copy_from_nonoverlapping(connection, 1);
-        (&raw mut (*record).unix).copy_from_nonoverlapping(unix, 1);
+        (&raw mut (*record).connection).copy_from_nonoverlapping(&call.connection, 1);
+        (&raw mut (*record).unix).copy_from_nonoverlapping(&call.unix, 1);
         (&raw mut (*record).error).write(error);
-        (&raw mut (*record).pad).write([0; 4]);
+        (&raw mut (*record).backend).write(call.backend);
+        (&raw mut (*record).pad).write([0; 3]);
     }
     slot.submit(0);
 }

@@ -39,10 +39,6 @@ pub(crate) static CFG_CGROUP_ID: u64 = 0;
 #[unsafe(no_mangle)]
 pub(crate) static CFG_CGROUP_LEVEL: u32 = 0;
 
-/// See [`gw502_common::settings::CALLS`].
-#[unsafe(no_mangle)]
-pub(crate) static CFG_CALLS: u32 = 0;
-
 /// The value that the user side froze into `global`.
 #[inline(always)]
 pub(crate) fn frozen<T: Copy>(global: &'static T) -> T {

@@ -4,7 +4,8 @@
 //!
 //! Data flows one way, top to bottom:
 //!
-//! - [`probe`]: puts the BPF programs in the kernel, told by [`kernel`] where things are there.
+//! - [`probe`]: puts the BPF programs in the kernel, told by [`kernel`] where things are there and
+//!   by [`plan`] (pure) which ones.
 //! - [`intake`]: bytes out of the ring buffer and counters; `intake::decode` makes them values.
 //! - [`classify`]: pure; names the cause of a decoded record. [`event`] is the vocabulary.
 //! - [`enrich`]: adds what only the live host knows.
@@ -26,6 +27,7 @@ pub mod event;
 pub mod intake;
 pub mod kernel;
 pub mod pipeline;
+pub mod plan;
 pub mod probe;
 pub mod render;
 pub mod sink;

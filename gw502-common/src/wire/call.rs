@@ -49,8 +49,10 @@ wire_struct! {
         pub unix: UnixAddress,
         /// Bits of [`call_flag`].
         pub flags: u8,
+        /// The [`crate::hooks::Backend`] that saw it, as a number.
+        pub backend: u8,
         /// Zero.
-        pub pad: [u8; 7],
+        pub pad: [u8; 6],
     }
 }
 
@@ -65,7 +67,9 @@ wire_struct! {
         pub unix: UnixAddress,
         /// What `connect()` returned, as a positive errno; 0 when it has not returned yet.
         pub error: i32,
+        /// The [`crate::hooks::Backend`] that saw it, as a number.
+        pub backend: u8,
         /// Zero.
-        pub pad: [u8; 4],
+        pub pad: [u8; 3],
     }
 }

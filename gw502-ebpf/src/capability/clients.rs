@@ -54,7 +54,7 @@ fn client_dismissed_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn freed(sock: Sock) {
     count::settle(dismissed(sock));
-    connection::freed(sock);
+    connection::forget(sock);
 }
 
 /// CLOSE -> LISTEN of a watched process: from now on its clients are known by this port.

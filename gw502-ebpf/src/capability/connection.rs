@@ -28,7 +28,6 @@ use crate::capability::{calls, clients};
 use crate::count::{self, Lost, Tally};
 use crate::emit;
 use crate::filter;
-use crate::globals::{CFG_CALLS, frozen};
 use crate::kernel::boot_ns;
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Process;
@@ -120,7 +119,7 @@ fn started(sock: Sock) -> Lost {
     if !filter::named(process, &comm) {
         return None;
     }
-    if frozen(&CFG_CALLS) != 0 && calls::taken_up(process) {
+    if calls::taken_up(process) {
         return None; // once more
     }
     if !filter::in_cgroup() {
@@ -189,7 +188,7 @@ fn ended(sock: Sock, connection: &mut Connection, facts: &mut SocketFacts, now_n
     let half_close = facts.new_state == state::FIN_WAIT1 && facts.shutdown != SHUTDOWN_BOTH;
     if half_close {
         connection.flags |= flag::HALF_CLOSED;
-    } else if frozen(&CFG_CALLS) != 0 && facts.old_state == state::SYN_SENT {
+    } else if facts.old_state == state::SYN_SENT {
         // Remembered until the socket is freed, or connects again: the proxy may call connect()
         // once more to ask how this went, and gets the error that is already reported.
     } else if facts.new_state != state::CLOSE_WAIT {
@@ -198,16 +197,9 @@ fn ended(sock: Sock, connection: &mut Connection, facts: &mut SocketFacts, now_n
     }
 }
 
-/// The socket is being freed.
+/// What is known of the socket goes.
 #[inline(always)]
-pub(crate) fn freed(sock: Sock) {
-    if frozen(&CFG_CALLS) != 0 {
-        forget(sock);
-    }
-}
-
-#[inline(always)]
-fn forget(sock: Sock) {
+pub(crate) fn forget(sock: Sock) {
     match CONNECTIONS.remove(sock.key()) {
         // Err: nothing was there to forget.
         Ok(()) | Err(_) => {}

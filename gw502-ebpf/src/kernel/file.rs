@@ -51,7 +51,12 @@ impl OpenSocket {
         let slots = follow(table, &OFF_TABLE_FILES)?;
         let slot = slots.wrapping_add(descriptor as usize * size_of::<u64>());
         let file = read_at::<u64>(slot)? as *const u8;
-        let socket = follow(file, &OFF_FILE_DATA)?;
+        Self::behind(follow(file, &OFF_FILE_DATA)?)
+    }
+
+    /// The one behind a `struct socket *`.
+    #[inline(always)]
+    pub(crate) fn behind(socket: *const u8) -> Option<Self> {
         follow(socket, &OFF_SOCKET_SK).map(Self)
     }
 

@@ -5,11 +5,11 @@
 //! of; costs one instruction. [`probe`]: `bpf_probe_read_kernel`, for pointers without a type; a
 //! fault is counted and reads as the default.
 
+pub(crate) mod address;
 pub(crate) mod file;
 pub(crate) mod regs;
 pub(crate) mod sock;
 pub(crate) mod task;
-pub(crate) mod user;
 
 use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel};
 use gw502_common::wire::LossReason;

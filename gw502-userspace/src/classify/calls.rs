@@ -1,5 +1,6 @@
 //! `connect()` calls that failed at once, or on a unix socket.
 
+use gw502_common::hooks::Backend;
 use gw502_common::tcp::errno;
 use gw502_common::wire::CallRecord;
 
@@ -31,6 +32,9 @@ pub(super) fn failure(call: &CallRecord, lost_before: u64) -> Failure {
         } else {
             failure.upstream.clone()
         },
+        hook: Backend::try_from(call.backend)
+            .map_or("unknown", Backend::name)
+            .into(),
         lost_before,
         ..failure
     }

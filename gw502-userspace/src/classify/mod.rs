@@ -75,7 +75,6 @@ fn failure(ended: &Ended, verdict: Verdict, lost_before: u64) -> Failure {
         rtt_us: (socket.rtt_us != 0).then_some(socket.rtt_us),
         bytes_sent: socket.bytes_sent,
         bytes_received: payload_received(socket),
-        hook: Backend::Tracepoint.name().into(),
         lost_before,
         ..never_connected(header, connection, verdict)
     }
@@ -116,7 +115,7 @@ fn never_connected(header: &RecordHeader, connection: &Connection, verdict: Verd
         bytes_sent: 0,
         bytes_received: 0,
         evidence,
-        hook: Backend::SyscallTracepoint.name().into(),
+        hook: Backend::Tracepoint.name().into(),
         lost_before: 0,
     }
 }

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use gw502_common::hooks::Backend;
+
 use super::filter::UpstreamFilter;
 use crate::event::{Cause, Class};
+use crate::plan::{self, Wish};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -41,6 +44,8 @@ pub enum Verb {
     Record(Box<RecordArgs>),
     /// Show a recording as `trace` would have shown it, on any machine, without root.
     Replay(Box<ReplayArgs>),
+    /// What this kernel lets us see, how, and why not better.
+    Doctor(DoctorArgs),
     /// Show six failures live, with upstreams, a proxy and namespaces of its own (about 20 s).
     Demo,
     /// The demo's own proxy process.
@@ -98,6 +103,18 @@ pub struct ReplayArgs {
     pub view: View,
 }
 
+/// `gw502 doctor`.
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    /// Text for people, or JSON.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
+    pub output: Output,
+
+    /// Where the kernel's type information (BTF) is.
+    #[arg(long, value_name = "FILE", env = "GW502_BTF", hide = true)]
+    pub btf: Option<PathBuf>,
+}
+
 /// What to watch, and for how long.
 #[derive(Args, Clone, Debug)]
 pub struct Selection {
@@ -126,8 +143,12 @@ pub struct Selection {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,
 
-    /// Watch what `connect()` returns: unix sockets, and connects that this host refuses by itself.
-    /// It makes every system call of the host a little slower.
+    /// How to see what can be seen in several ways; `gw502 doctor` says what this kernel has.
+    #[arg(long, value_enum, value_name = "BACKEND", default_value_t = Hooks::Auto)]
+    pub hooks: Hooks,
+
+    /// Whether to look at system calls for what `connect()` returns (unix sockets, and connects that
+    /// this host refuses by itself). It makes every system call of the host a little slower.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Syscalls::Auto)]
     pub syscalls: Syscalls,
 
@@ -173,15 +194,47 @@ pub struct View {
     pub color: Colour,
 }
 
+/// `--hooks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Hooks {
+    /// The best that this kernel has.
+    Auto,
+    /// Trampolines on functions.
+    Fentry,
+    /// Breakpoints on functions.
+    Kprobe,
+    /// Tracepoints.
+    Tracepoint,
+}
+
 /// `--syscalls`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Syscalls {
-    /// If this kernel lets us, and shows it in no cheaper way.
+    /// If this kernel shows it in no cheaper way.
     Auto,
-    /// Or not at all.
+    /// In any case.
     On,
     /// Never.
     Off,
+}
+
+impl Selection {
+    /// What these options ask of the kernel side.
+    pub const fn wish(&self) -> Wish {
+        Wish {
+            backend: match self.hooks {
+                Hooks::Auto => None,
+                Hooks::Fentry => Some(Backend::Fentry),
+                Hooks::Kprobe => Some(Backend::Kprobe),
+                Hooks::Tracepoint => Some(Backend::Tracepoint),
+            },
+            syscalls: match self.syscalls {
+                Syscalls::Auto => plan::Syscalls::Auto,
+                Syscalls::On => plan::Syscalls::On,
+                Syscalls::Off => plan::Syscalls::Off,
+            },
+        }
+    }
 }
 
 /// `--output`.

@@ -25,6 +25,7 @@ pub fn main() -> ExitCode {
         Verb::Trace(args) => live::run(pipeline::trace::run(*args)),
         Verb::Record(args) => live::run(pipeline::record::run(*args)),
         Verb::Replay(args) => pipeline::replay::run(&args),
+        Verb::Doctor(args) => pipeline::doctor::run(&args),
         Verb::Demo => demo::run(),
         Verb::DemoProxy { args } => demo::proxy(&args),
     };

@@ -4,10 +4,14 @@
 use std::collections::BTreeMap;
 
 use aya::maps::{HashMap, Map, MapData, MapError};
+use gw502_common::hooks::Backend;
+use gw502_common::kernel_fields::CONNECT;
 use gw502_common::wire::{CONNECT_FAILED, Call, CallRecord, RecordHeader, WIRE_VERSION, call_flag};
 
 use super::decode::Decoded;
 use crate::aggregate::{Totals, UpstreamId};
+use crate::kernel::processes;
+use crate::kernel::root::KernelRoot;
 
 /// Nothing but a full backlog keeps `connect()` on a unix socket from returning at once; so long
 /// must it have been kept to be trouble. Nanoseconds.
@@ -19,18 +23,22 @@ const NO_CPU: u32 = 0xfff;
 /// Calls that have not returned, and which of them were reported.
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
 pub struct Calls {
+    root: KernelRoot,
     open: HashMap<MapData, u32, Call>,
     reported: HashMap<MapData, u32, u64>,
     counted: BTreeMap<UpstreamId, u64>,
+    missed: u64,
 }
 
 impl Calls {
     /// Takes the maps over.
-    pub fn new(open: Map, reported: Map) -> Result<Self, MapError> {
+    pub fn new(root: KernelRoot, open: Map, reported: Map) -> Result<Self, MapError> {
         Ok(Self {
+            root,
             open: open.try_into()?,
             reported: reported.try_into()?,
             counted: BTreeMap::new(),
+            missed: 0,
         })
     }
 
@@ -39,7 +47,9 @@ impl Calls {
     pub fn overdue(&mut self, now_ns: u64) -> Result<Vec<Decoded>, MapError> {
         let mut found = Vec::new();
         for (thread, call) in self.waiting(now_ns)? {
-            if self.claim(thread, &call)? {
+            if self.has_returned(thread, &call) {
+                self.forget(thread)?;
+            } else if self.claim(thread, &call)? {
                 let upstream = UpstreamId {
                     upstream: (&call.unix).into(),
                     netns: call.connection.netns,
@@ -64,6 +74,30 @@ impl Calls {
             };
             (upstream.clone(), totals)
         })
+    }
+
+    /// Calls whose return was missed, and with it what became of them.
+    pub const fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    /// Whether the return of the call was missed: a kretprobe has only so many returns that it can
+    /// wait for at a time (`maxactive`, `kernel/kprobes.c`), and calls that block take them up.
+    fn has_returned(&self, thread: u32, call: &Call) -> bool {
+        call.backend == Backend::Kprobe as u8
+            && processes::system_call(&self.root, call.connection.tgid, thread)
+                .is_some_and(|number| number != CONNECT)
+    }
+
+    fn forget(&mut self, thread: u32) -> Result<(), MapError> {
+        match self.open.remove(&thread) {
+            Ok(()) => {
+                self.missed += 1;
+                Ok(())
+            }
+            Err(MapError::KeyNotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Calls on unix sockets that take too long, by thread. While one is looked at another may go,
@@ -113,6 +147,7 @@ fn record(call: &Call, at_ns: u64) -> CallRecord {
         },
         connection: call.connection,
         unix: call.unix,
+        backend: call.backend,
         ..CallRecord::default()
     }
 }

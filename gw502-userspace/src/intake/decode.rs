@@ -1,6 +1,7 @@
 //! Pure: the bytes of a record into a value. Never panics, whatever the bytes.
 
 use gw502_common::ending::Ending;
+use gw502_common::hooks::Backend;
 use gw502_common::wire::{CONNECT_FAILED, CallRecord, FailureRecord, RecordHeader, WIRE_VERSION};
 use zerocopy::FromBytes;
 
@@ -28,6 +29,12 @@ pub enum DecodeError {
         claimed: u16,
         /// Bytes given.
         got: usize,
+    },
+    /// A backend that this version does not know.
+    #[error("record of unknown backend {got}")]
+    Backend {
+        /// Backend found.
+        got: u8,
     },
     /// A kind of ending that this version does not know.
     #[error("record of unknown kind {got}")]
@@ -91,7 +98,11 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
         });
     }
     if header.kind == CONNECT_FAILED {
-        return Ok(Decoded::Call(whole(bytes)?));
+        let call: CallRecord = whole(bytes)?;
+        let known = Backend::try_from(call.backend);
+        return known
+            .map(|_backend| Decoded::Call(call))
+            .map_err(|got| DecodeError::Backend { got });
     }
     let ending =
         Ending::try_from(header.kind).map_err(|unknown| DecodeError::Kind { got: unknown.0 })?;
@@ -148,9 +159,14 @@ mod tests {
                 ..RecordHeader::default()
             },
             error: 2,
+            backend: Backend::Kprobe as u8,
             ..CallRecord::default()
         };
         assert_eq!(decode(record.as_bytes()), Ok(Decoded::Call(record)));
+
+        record.backend = 99;
+        let error = DecodeError::Backend { got: 99 };
+        assert_eq!(decode(record.as_bytes()), Err(error));
 
         record.header.kind = Ending::Refused as u8;
         let (got, expected) = (size_of::<CallRecord>(), size_of::<FailureRecord>());

@@ -32,3 +32,11 @@ pub fn running(root: &KernelRoot, names: &[String]) -> BTreeMap<String, usize> {
 pub fn same_name(name: &str, comm: &str) -> bool {
     name.bytes().take(15).eq(comm.bytes())
 }
+
+/// The number of the system call that a thread of `pid` is blocked in; `None` when that is not
+/// known, or it runs. Needs the right to trace it (proc(5), `/proc/PID/syscall`).
+pub fn system_call(root: &KernelRoot, pid: u32, thread: u32) -> Option<u32> {
+    let path = root.proc(format!("{pid}/task/{thread}/syscall"));
+    let text = fs::read_to_string(path).ok()?;
+    text.split_ascii_whitespace().next()?.parse().ok()
+}

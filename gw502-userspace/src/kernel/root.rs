@@ -9,6 +9,8 @@ pub struct KernelRoot {
     pub proc: PathBuf,
     /// The kernel's type information.
     pub btf: PathBuf,
+    /// There when the kernel has kprobes.
+    pub kprobes: PathBuf,
 }
 
 impl KernelRoot {
@@ -16,6 +18,7 @@ impl KernelRoot {
     pub fn new(btf: Option<PathBuf>) -> Self {
         Self {
             proc: PathBuf::from("/proc"),
+            kprobes: PathBuf::from("/sys/bus/event_source/devices/kprobe/type"),
             btf: btf.unwrap_or_else(|| PathBuf::from("/sys/kernel/btf/vmlinux")),
         }
     }

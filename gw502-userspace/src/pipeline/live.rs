@@ -5,7 +5,6 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use aya::maps::MapError;
-use gw502_common::hooks::Backend;
 use jiff::tz::TimeZone;
 use tokio::time::MissedTickBehavior;
 
@@ -25,6 +24,7 @@ use crate::intake::decode::{DecodeError, Decoded};
 use crate::intake::ring::Ring;
 use crate::kernel::processes;
 use crate::kernel::root::KernelRoot;
+use crate::plan::{Plan, blind_to};
 use crate::probe::{Probe, Watch};
 use crate::render::Origin;
 
@@ -64,18 +64,18 @@ impl Live {
     /// Attaches every program and says so: what happens from then on is not missed.
     pub(super) fn start(selection: &Selection) -> Result<(Self, Origin), Problem> {
         let root = KernelRoot::new(selection.btf.clone());
-        let mut watch = setup::watch(selection, &root)?;
+        let watch = setup::watch(selection, &root)?;
         let stop = Stop::new(selection.duration).map_err(|error| failed("cannot wait", &error))?;
         let origin = origin(&root).map_err(|error| failed("cannot tell the time", &error))?;
 
-        let mut probe = setup::load(&root, &mut watch, selection.syscalls)?;
+        let mut probe = setup::load(&root, &watch, selection.wish())?;
         let taken = probe
             .ring()
-            .and_then(|ring| Ok((ring, probe.counters()?, probe.calls()?)));
+            .and_then(|ring| Ok((ring, probe.counters()?, probe.calls(root.clone())?)));
         let (ring, counters, calls) =
             taken.map_err(|error| failed("cannot read from the kernel", &error))?;
         let ring = Ring::new(ring).map_err(|error| failed("cannot wait for the kernel", &error))?;
-        announce(&root, &origin, &watch);
+        announce(&root, &origin, &watch, probe.plan());
         let stages = Stages {
             classifier: Classifier::default(),
             processes: ProcessBook::new(root),
@@ -137,6 +137,7 @@ impl Live {
         let ours = [
             ("undecodable", self.stages.undecodable),
             ("recursion", self.probe.recursion_misses(&covered)),
+            ("return_missed", self.calls.missed()),
         ];
         let ours = ours.into_iter().filter(|(_, count)| *count > 0);
         counted
@@ -199,7 +200,7 @@ pub(super) fn failed(what: &str, error: &(dyn std::error::Error + 'static)) -> P
 }
 
 /// One line on stderr once every hook is attached: what happens after it is never missed.
-fn announce(root: &KernelRoot, origin: &Origin, watch: &Watch) {
+fn announce(root: &KernelRoot, origin: &Origin, watch: &Watch, plan: &Plan) {
     let who = if watch.all_processes {
         "every process".to_owned()
     } else {
@@ -209,13 +210,15 @@ fn announce(root: &KernelRoot, origin: &Origin, watch: &Watch) {
             &processes::running(root, &watch.names),
         )
     };
-    let calls = if watch.calls {
-        format!(", {}", Backend::SyscallTracepoint.name())
-    } else {
-        " · blind to unix sockets and to connects that this host refuses (--syscalls on)".to_owned()
-    };
-    let hooks = Backend::Tracepoint.name();
-    let line = format!("ready: {who} · hooks: {hooks}{calls} · {}\n", origin.kernel);
+    let hooks = plan.backends().join(", ");
+    let mut blind = String::new();
+    for choice in &plan.choices {
+        if let (None, Some(what)) = (choice.backend, blind_to(choice.capability, None)) {
+            blind += " · blind to ";
+            blind += what;
+        }
+    }
+    let line = format!("ready: {who} · hooks: {hooks}{blind} · {}\n", origin.kernel);
     io::stderr()
         .lock()
         .write_all(line.as_bytes())

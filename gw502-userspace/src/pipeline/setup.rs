@@ -1,11 +1,12 @@
 //! From options to programs in the kernel.
 
 use crate::cli::Problem;
-use crate::cli::args::{Selection, Syscalls};
+use crate::cli::args::Selection;
 use crate::cli::exit::Exit;
-use crate::kernel::layout::{self, LayoutError};
+use crate::kernel::layout::{self, KernelLayout, LayoutError};
 use crate::kernel::root::KernelRoot;
 use crate::kernel::{cgroup, listeners, privilege};
+use crate::plan::Wish;
 use crate::probe::{Probe, ProbeError, Watch};
 
 /// Proxies that are watched when nobody says otherwise, by the name of their main thread.
@@ -68,40 +69,31 @@ pub(super) fn watch(selection: &Selection, root: &KernelRoot) -> Result<Watch, P
         pids: selection.pid.clone(),
         cgroup,
         upstreams: selection.upstream.clone(),
-        calls: selection.syscalls != Syscalls::Off,
         ring_bytes: selection.ring_size * 1024,
     })
 }
 
-/// Loads the programs, or says why that cannot be. Without those on system calls, if they are what
-/// this kernel refuses and nobody insists on them.
-pub(super) fn load(
-    root: &KernelRoot,
-    watch: &mut Watch,
-    syscalls: Syscalls,
-) -> Result<Probe, Problem> {
-    // Asked first: a kernel that refuses for want of a capability words it in many ways.
-    let missing = privilege::missing(root);
-    if !missing.is_empty() {
-        return Err(not_permitted(&missing));
-    }
-    raise_memlock();
-    let layout = layout::read(&root.btf).map_err(|error| no_layout(&error))?;
-    let loaded = match Probe::load(&root.btf, &layout, watch) {
-        Err(error) if watch.calls && syscalls == Syscalls::Auto => {
-            log::warn!("going on without connect() results: {error}");
-            watch.calls = false;
-            Probe::load(&root.btf, &layout, watch)
-        }
-        loaded => loaded,
-    };
-    let mut probe = loaded.map_err(|error| refused(&error))?;
+/// Loads the programs, or says why that cannot be.
+pub(super) fn load(root: &KernelRoot, watch: &Watch, wish: Wish) -> Result<Probe, Problem> {
+    let layout = layout(root)?;
+    let mut probe = Probe::load(root, &layout, watch, wish).map_err(|error| refused(&error))?;
     probe.attach().map_err(|error| refused(&error))?;
     let listeners = listeners::of(root, |pid, comm| watch.includes(pid, comm));
     probe
         .know_listeners(listeners)
         .map_err(|error| refused(&error))?;
     Ok(probe)
+}
+
+/// What stands before every load: the capabilities, and the way around in this kernel.
+pub(super) fn layout(root: &KernelRoot) -> Result<KernelLayout, Problem> {
+    // Asked first: a kernel that refuses for want of a capability words it in many ways.
+    let missing = privilege::missing(root);
+    if !missing.is_empty() {
+        return Err(not_permitted(&missing));
+    }
+    raise_memlock();
+    layout::read(&root.btf).map_err(|error| no_layout(&error))
 }
 
 fn not_permitted(missing: &[&str]) -> Problem {
@@ -133,11 +125,15 @@ fn no_layout(error: &LayoutError) -> Problem {
     )
 }
 
-fn refused(error: &ProbeError) -> Problem {
+pub(super) fn refused(error: &ProbeError) -> Problem {
     let (exit, help) = match error {
         ProbeError::NoObject => (
             Exit::Unsupported,
             "build without GW502_NO_BPF, after `cargo xtask setup`",
+        ),
+        ProbeError::Impossible(_) => (
+            Exit::Unsupported,
+            "leave out --hooks and --syscalls; `gw502 doctor` says what this kernel has",
         ),
         _ if error.is_permission() => (
             Exit::NotPermitted,

@@ -1,18 +1,17 @@
 //! Loads the BPF object with this kernel's offsets frozen in, and attaches its programs.
 
-use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::path::{Path, PathBuf};
 
-use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{HashMap, Map, MapData, MapError, PerCpuHashMap, PerCpuValues, RingBuf};
-use aya::programs::tp_btf::BtfTracePointLink;
-use aya::programs::{BtfTracePoint, ProgramError};
-use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
-use gw502_common::hooks::{Backend, HOOKS, Hook};
+use aya::maps::{MapData, RingBuf};
+use aya::programs::BtfTracePoint;
+use aya::{Btf, Ebpf, EbpfLoader, Endianness};
 use gw502_common::settings;
-use gw502_common::wire::{Clients, ListenKey, Pair, ProxyKey, UpstreamCounts, UpstreamKey};
+use gw502_common::wire::{Clients, ListenKey, Pair, ProxyKey};
 
+use super::ProbeError;
+use super::fill::{comm, fill_set, insert_new, make_room_for_others, take, want};
+use super::programs::{self, Attached};
+use super::trial::{Extent, trials};
 use crate::cli::filter::UpstreamFilter;
 use crate::intake::calls::Calls;
 use crate::intake::counters::Counters;
@@ -20,6 +19,8 @@ use crate::kernel::cgroup::Cgroup;
 use crate::kernel::layout::KernelLayout;
 use crate::kernel::listeners::Listener;
 use crate::kernel::processes::same_name;
+use crate::kernel::root::KernelRoot;
+use crate::plan::{Plan, Trial, Wish, plan};
 
 /// The object that the build script made. 32-byte alignment is what the parser asks for.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gw502.bpf.o"));
@@ -37,56 +38,8 @@ pub struct Watch {
     pub cgroup: Option<Cgroup>,
     /// Only these upstreams; empty means any.
     pub upstreams: Vec<UpstreamFilter>,
-    /// Also what `connect()` returns: unix sockets, and attempts that TCP never hears of.
-    pub calls: bool,
     /// Bytes of the ring of failure records: a power of two, a page at least.
     pub ring_bytes: u32,
-}
-
-/// Why the kernel side could not be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum ProbeError {
-    /// The binary was built without its BPF object.
-    #[error("this build of gw502 holds no eBPF programs")]
-    NoObject,
-    /// The kernel's BTF is unusable for aya.
-    #[error("cannot use the kernel's type information in `{}`", path.display())]
-    Btf {
-        /// Where it was read.
-        path: PathBuf,
-        /// What aya said.
-        #[source]
-        source: aya::BtfError,
-    },
-    /// The object or its maps were refused.
-    #[error("the kernel refused the eBPF object")]
-    Object(#[source] EbpfError),
-    /// A program was refused.
-    #[error("the kernel refused the program `{program}` on `{target}`")]
-    Program {
-        /// Name of the program.
-        program: &'static str,
-        /// What it attaches to.
-        target: &'static str,
-        /// What the kernel said.
-        #[source]
-        source: ProgramError,
-    },
-    /// A map is not as the programs need it.
-    #[error("cannot set up the eBPF map `{map}`")]
-    Map {
-        /// Name of the map.
-        map: &'static str,
-        /// What aya said.
-        #[source]
-        source: MapError,
-    },
-    /// The object and this program do not fit together.
-    #[error("the eBPF object has no `{name}`")]
-    Missing {
-        /// Name of the map or program.
-        name: &'static str,
-    },
 }
 
 impl Watch {
@@ -98,90 +51,61 @@ impl Watch {
     }
 }
 
-impl ProbeError {
-    /// Whether the kernel said that we may not, rather than that it cannot. EPERM is the one;
-    /// EACCES is how the verifier refuses a program that it does not like.
-    pub fn is_permission(&self) -> bool {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(error) = cause {
-            if let Some(io) = error.downcast_ref::<io::Error>() {
-                return io.raw_os_error() == Some(libc::EPERM);
-            }
-            cause = error.source();
-        }
-        false
-    }
-}
-
 /// The programs in the kernel. Dropping it takes them out.
 #[derive(Debug)]
 pub struct Probe {
-    links: Vec<BtfTracePointLink>,
+    links: Vec<Attached>,
     ebpf: Ebpf,
-    calls: bool,
+    plan: Plan,
 }
 
 impl Probe {
-    /// Loads everything and attaches nothing yet.
-    pub fn load(btf_path: &Path, layout: &KernelLayout, watch: &Watch) -> Result<Self, ProbeError> {
-        if OBJECT.is_empty() {
-            return Err(ProbeError::NoObject);
-        }
-        let btf =
-            Btf::parse_file(btf_path, Endianness::default()).map_err(|source| ProbeError::Btf {
-                path: btf_path.to_owned(),
-                source,
-            })?;
-        let all_processes = u32::from(watch.all_processes);
-        let send_reset_reason = u32::from(layout.send_reset_reason);
-        let upstreams = u32::from(!watch.upstreams.is_empty());
-        let calls = u32::from(watch.calls);
-        let Cgroup { id, level } = watch.cgroup.unwrap_or(Cgroup { id: 0, level: 0 });
-        let mut loader = EbpfLoader::new();
-        loader
-            .btf(Some(&btf))
-            .map_max_entries("FAILURES", watch.ring_bytes)
-            .override_global(settings::ALL_PROCESSES, &all_processes, true)
-            .override_global(settings::UPSTREAMS, &upstreams, true)
-            .override_global(settings::CALLS, &calls, true)
-            .override_global(settings::CGROUP_ID, &id, true)
-            .override_global(settings::CGROUP_LEVEL, &level, true)
-            .override_global(settings::SEND_RESET_REASON, &send_reset_reason, true);
-        for (global, offset) in &layout.offsets {
-            loader.override_global(global, offset, true);
-        }
-        let mut ebpf = loader.load(OBJECT).map_err(ProbeError::Object)?;
-
-        fill_set(
-            &mut ebpf,
-            "PROXIES",
-            watch.names.iter().map(|name| comm(name)),
-        )?;
+    /// Loads what `wish` and the kernel agree on, and attaches nothing yet.
+    pub fn load(
+        root: &KernelRoot,
+        layout: &KernelLayout,
+        watch: &Watch,
+        wish: Wish,
+    ) -> Result<Self, ProbeError> {
+        let btf = btf(root)?;
+        let mut ebpf = open(&btf, layout, watch)?;
+        let names = watch.names.iter().map(|name| comm(name));
+        fill_set(&mut ebpf, "PROXIES", names)?;
         fill_set(&mut ebpf, "PIDS", watch.pids.iter().copied())?;
         want(&mut ebpf, &watch.upstreams)?;
         make_room_for_others(&mut ebpf)?;
-        for hook in chosen(watch.calls) {
-            let failed = |source| program_error(hook, source);
-            program(&mut ebpf, hook)?
-                .load(hook.target, &btf)
-                .map_err(failed)?;
-        }
+        let trials = trials(&mut ebpf, &btf, root, wish, Extent::Enough)?;
+        let plan = plan(&trials, wish).map_err(ProbeError::Impossible)?;
         #[cfg(feature = "ebpf-log")]
         super::log::forward(&mut ebpf);
         Ok(Self {
             links: Vec::new(),
             ebpf,
-            calls: watch.calls,
+            plan,
         })
+    }
+
+    /// What the kernel says to every program that there is. Nothing is attached, and nothing stays
+    /// loaded.
+    pub fn try_all(root: &KernelRoot, layout: &KernelLayout) -> Result<Vec<Trial>, ProbeError> {
+        let btf = btf(root)?;
+        let watch = Watch {
+            ring_bytes: 4096,
+            ..Watch::default()
+        };
+        let mut ebpf = open(&btf, layout, &watch)?;
+        trials(&mut ebpf, &btf, root, Wish::default(), Extent::Everything)
+    }
+
+    /// How everything is seen.
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// Attaches every program. From here on nothing is missed.
     pub fn attach(&mut self) -> Result<(), ProbeError> {
-        for hook in chosen(self.calls) {
-            let failed = |source| program_error(hook, source);
-            let program = program(&mut self.ebpf, hook)?;
-            let id = program.attach().map_err(failed)?;
-            self.links.push(program.take_link(id).map_err(failed)?);
+        for hook in self.plan.programs() {
+            self.links.push(programs::attach(&mut self.ebpf, hook)?);
         }
         Ok(())
     }
@@ -240,10 +164,10 @@ impl Probe {
     }
 
     /// `connect()` calls that have not returned. Can be taken once.
-    pub fn calls(&mut self) -> Result<Calls, ProbeError> {
+    pub fn calls(&mut self, root: KernelRoot) -> Result<Calls, ProbeError> {
         let open = take(&mut self.ebpf, "CALLS")?;
         let reported = take(&mut self.ebpf, "REPORTED_CALLS")?;
-        Calls::new(open, reported).map_err(|source| ProbeError::Map {
+        Calls::new(root, open, reported).map_err(|source| ProbeError::Map {
             map: "CALLS",
             source,
         })
@@ -260,11 +184,35 @@ impl Probe {
     }
 }
 
-/// The programs to load, in the order in which they attach.
-fn chosen(calls: bool) -> impl Iterator<Item = &'static Hook> {
-    HOOKS
-        .iter()
-        .filter(move |hook| calls || hook.backend != Backend::SyscallTracepoint)
+fn btf(root: &KernelRoot) -> Result<Btf, ProbeError> {
+    Btf::parse_file(&root.btf, Endianness::default()).map_err(|source| ProbeError::Btf {
+        path: root.btf.clone(),
+        source,
+    })
+}
+
+/// The object with everything that is fixed from now on; its maps exist, its programs do not yet.
+fn open(btf: &Btf, layout: &KernelLayout, watch: &Watch) -> Result<Ebpf, ProbeError> {
+    if OBJECT.is_empty() {
+        return Err(ProbeError::NoObject);
+    }
+    let all_processes = u32::from(watch.all_processes);
+    let send_reset_reason = u32::from(layout.send_reset_reason);
+    let upstreams = u32::from(!watch.upstreams.is_empty());
+    let Cgroup { id, level } = watch.cgroup.unwrap_or(Cgroup { id: 0, level: 0 });
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(Some(btf))
+        .map_max_entries("FAILURES", watch.ring_bytes)
+        .override_global(settings::ALL_PROCESSES, &all_processes, true)
+        .override_global(settings::UPSTREAMS, &upstreams, true)
+        .override_global(settings::CGROUP_ID, &id, true)
+        .override_global(settings::CGROUP_LEVEL, &level, true)
+        .override_global(settings::SEND_RESET_REASON, &send_reset_reason, true);
+    for (global, offset) in &layout.offsets {
+        loader.override_global(global, offset, true);
+    }
+    loader.load(OBJECT).map_err(ProbeError::Object)
 }
 
 fn misses(ebpf: &mut Ebpf, program: &str) -> u64 {
@@ -282,117 +230,11 @@ fn misses(ebpf: &mut Ebpf, program: &str) -> u64 {
     misses
 }
 
-fn program<'a>(ebpf: &'a mut Ebpf, hook: &Hook) -> Result<&'a mut BtfTracePoint, ProbeError> {
-    let missing = ProbeError::Missing { name: hook.program };
-    let program = ebpf.program_mut(hook.program).ok_or(missing)?;
-    program
-        .try_into()
-        .map_err(|source| program_error(hook, source))
-}
-
-const fn program_error(hook: &Hook, source: ProgramError) -> ProbeError {
-    ProbeError::Program {
-        program: hook.program,
-        target: hook.target,
-        source,
-    }
-}
-
-fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, ProbeError> {
-    ebpf.take_map(name).ok_or(ProbeError::Missing { name })
-}
-
-/// Puts every key into the map `name`, which is used as a set.
-fn fill_set<K: aya::Pod>(
-    ebpf: &mut Ebpf,
-    name: &'static str,
-    keys: impl Iterator<Item = K>,
-) -> Result<(), ProbeError> {
-    let failed = |source| ProbeError::Map { map: name, source };
-    let map = ebpf.map_mut(name).ok_or(ProbeError::Missing { name })?;
-    let mut set: HashMap<_, K, u8> = HashMap::try_from(map).map_err(failed)?;
-    for key in keys {
-        set.insert(key, 1, 0).map_err(failed)?;
-    }
-    Ok(())
-}
-
-/// Tells the kernel side which upstreams are wanted: whole addresses and unix sockets by look-up,
-/// networks by longest prefix.
-fn want(ebpf: &mut Ebpf, upstreams: &[UpstreamFilter]) -> Result<(), ProbeError> {
-    let sockets = upstreams.iter().filter_map(UpstreamFilter::socket);
-    fill_set(ebpf, "WANTED_UNIX", sockets)?;
-    let (networks, addresses): (Vec<_>, Vec<_>) = upstreams
-        .iter()
-        .filter_map(UpstreamFilter::network)
-        .partition(|(_, bits, _)| *bits < 128);
-    let keys = addresses.into_iter().map(|(address, _, port)| UpstreamKey {
-        address,
-        port: port.unwrap_or(0),
-        ..UpstreamKey::default()
-    });
-    fill_set(ebpf, "WANTED", keys)?;
-    let name = "NETWORKS";
-    let failed = |source| ProbeError::Map { map: name, source };
-    let map = ebpf.map_mut(name).ok_or(ProbeError::Missing { name })?;
-    let mut trie: LpmTrie<_, [u8; 16], u8> = LpmTrie::try_from(map).map_err(failed)?;
-    for (network, bits, _) in networks {
-        trie.insert(&Key::new(bits, network), 1, 0)
-            .map_err(failed)?;
-    }
-    Ok(())
-}
-
-/// Puts an entry into the map `name`, unless the kernel side was quicker.
-fn insert_new<K: aya::Pod, V: aya::Pod>(
-    ebpf: &mut Ebpf,
-    name: &'static str,
-    key: K,
-    value: V,
-) -> Result<(), ProbeError> {
-    /// `include/uapi/linux/bpf.h`
-    const BPF_NOEXIST: u64 = 1;
-    let failed = |source| ProbeError::Map { map: name, source };
-    let map = ebpf.map_mut(name).ok_or(ProbeError::Missing { name })?;
-    let mut map: HashMap<_, K, V> = HashMap::try_from(map).map_err(failed)?;
-    match map.insert(key, value, BPF_NOEXIST) {
-        Err(MapError::SyscallError(error))
-            if error.io_error.kind() == io::ErrorKind::AlreadyExists =>
-        {
-            Ok(())
-        }
-        other => other.map_err(failed),
-    }
-}
-
-/// Puts the slot of "every other upstream" in place before the first connect is counted.
-fn make_room_for_others(ebpf: &mut Ebpf) -> Result<(), ProbeError> {
-    let name = "UPSTREAMS";
-    let failed = |source| ProbeError::Map { map: name, source };
-    let map = ebpf.map_mut(name).ok_or(ProbeError::Missing { name })?;
-    let mut upstreams: PerCpuHashMap<_, UpstreamKey, UpstreamCounts> =
-        PerCpuHashMap::try_from(map).map_err(failed)?;
-    let cpus = aya::util::nr_cpus().map_err(|(_file, error)| failed(error.into()))?;
-    let nothing = PerCpuValues::try_from(vec![UpstreamCounts::default(); cpus])
-        .map_err(|error| failed(error.into()))?;
-    upstreams
-        .insert(UpstreamKey::default(), nothing, 0)
-        .map_err(failed)
-}
-
-/// A process name as the kernel keeps it: 15 bytes, then NULs.
-fn comm(name: &str) -> [u8; 16] {
-    let mut comm = [0; 16];
-    for (to, from) in comm.iter_mut().take(15).zip(name.bytes()) {
-        *to = from;
-    }
-    comm
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
+    use gw502_common::hooks::{Backend, HOOKS, Place};
     use gw502_common::kernel_fields::KERNEL_FIELDS;
     use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 
@@ -416,8 +258,22 @@ mod tests {
 
     #[test]
     fn the_object_holds_the_programs_of_the_table_and_no_others() {
-        let table: BTreeSet<_> = HOOKS.iter().map(|hook| hook.program.to_owned()).collect();
-        assert_eq!(symbols("tp_btf", SymbolKind::Text), table);
+        for (section, backends, place) in [
+            (
+                "tp_btf",
+                [Backend::Tracepoint, Backend::SyscallTracepoint],
+                Place::Tracepoint,
+            ),
+            ("fentry", [Backend::Fentry; 2], Place::Entry),
+            ("fexit", [Backend::Fentry; 2], Place::Return),
+            ("kprobe", [Backend::Kprobe; 2], Place::Entry),
+            ("kretprobe", [Backend::Kprobe; 2], Place::Return),
+        ] {
+            let hooks = HOOKS.iter();
+            let here = hooks.filter(|hook| backends.contains(&hook.backend) && hook.place == place);
+            let table: BTreeSet<_> = here.map(|hook| hook.program.to_owned()).collect();
+            assert_eq!(symbols(section, SymbolKind::Text), table, "{section}");
+        }
     }
 
     #[test]
@@ -430,11 +286,5 @@ mod tests {
             .filter(|name| name.starts_with("OFF_") || name.starts_with("CFG_"))
             .collect();
         assert_eq!(globals, table);
-    }
-
-    #[test]
-    fn a_long_name_is_cut_as_the_kernel_cuts_it() {
-        assert_eq!(&comm("nginx"), b"nginx\0\0\0\0\0\0\0\0\0\0\0");
-        assert_eq!(&comm("a-very-long-proxy-name"), b"a-very-long-pro\0");
     }
 }

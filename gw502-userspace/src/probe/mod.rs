@@ -1,7 +1,12 @@
 //! Putting the BPF programs in the kernel, and taking them out.
 
+mod error;
+mod fill;
 mod load;
 #[cfg(feature = "ebpf-log")]
 mod log;
+mod programs;
+mod trial;
 
-pub use load::{Probe, ProbeError, Watch};
+pub use error::ProbeError;
+pub use load::{Probe, Watch};

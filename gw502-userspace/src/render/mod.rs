@@ -1,5 +1,6 @@
 //! Pure: values into text and JSON.
 
+pub mod doctor;
 pub mod json;
 pub mod text;
 

@@ -213,7 +213,7 @@ fn upstream<'a>(row: &'a UpstreamSummary, origin: &Origin) -> UpstreamLine<'a> {
 
 /// Serialising our own structs of strings and numbers cannot fail; if it ever did, the line would
 /// say so rather than be missing.
-fn line(value: &impl Serialize) -> Bytes {
+pub(super) fn line(value: &impl Serialize) -> Bytes {
     let mut bytes = serde_json::to_vec(value).unwrap_or_else(|error| {
         format!("{{\"schema\":\"gw502.error/1\",\"error\":\"{error}\"}}").into_bytes()
     });

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT OR Apache-2.0
 //! Connect results: `connect()` calls that fail before TCP knows of them, and all on unix sockets.
 //!
-//! | backend | where                    | since | sees                      | blind to                  |
-//! |---------|--------------------------|-------|---------------------------|---------------------------|
-//! | tpbtf   | raw_syscalls:sys_enter,  | 5.5   | every `connect()` of 64-bit | io_uring, MPTCP's own     |
-//! |         | raw_syscalls:sys_exit    |       | processes                 | socket, 32-bit processes  |
+//! | backend | where                          | since | sees                  | blind to                  |
+//! |---------|--------------------------------|-------|-----------------------|---------------------------|
+//! | fexit   | inet_stream_connect,           | 5.5   | every `connect()`,    | MPTCP's own socket        |
+//! | kprobe  | unix_stream_connect,           |       | io_uring's too        | the same                  |
+//! |         | security_socket_connect        |       |                       |                           |
+//! | tpbtf   | raw_syscalls:sys_enter,        | 5.5   | every `connect()` of  | io_uring, 32-bit          |
+//! |         | raw_syscalls:sys_exit          |       | 64-bit processes      | processes, MPTCP's socket |
 //!
 //! Why here: no route, a prohibited or blackhole route, a socket that may not connect (LSM, cgroup)
 //! and every failure on a unix socket exist only as what `connect()` returns. The way in is needed
@@ -13,45 +16,31 @@
 //! Trap: some proxies call `connect()` again to ask how the first one went. That socket is still
 //! remembered in `CONNECTIONS`, until it is freed.
 //! Trap: `connect()` is also for UDP (resolvers try routes with it) and datagrams (syslog).
-//! Cost: every system call of the host passes both tracepoints and compares a number.
+//! Trap: the functions of a family are called through a table and never inlined; `__sys_connect()`
+//! and what it calls may be.
+//! Cost: functions, a pair of programs for each `connect()` of the host; system calls, every one of
+//! the host passes both tracepoints and compares a number.
+//! Proto: int security_socket_connect(struct socket *sock, struct sockaddr *address, int addrlen)
+//! Proto: int inet_stream_connect(struct socket *sock, struct sockaddr *uaddr, int addr_len, int flags)
+//! Proto: int unix_stream_connect(struct socket *sock, struct sockaddr *uaddr, int addr_len, int flags)
 //! Proto: void sys_enter(struct pt_regs *regs, long id)
 //! Proto: void sys_exit(struct pt_regs *regs, long ret)
 
+mod hooks;
+
 use aya_ebpf::bindings::BPF_ANY;
-use aya_ebpf::macros::btf_tracepoint;
-use aya_ebpf::programs::BtfTracePointContext;
-use gw502_common::kernel_fields::CONNECT;
+use gw502_common::hooks::Backend;
 use gw502_common::tcp::errno;
 use gw502_common::wire::{Call, Connection, LossReason, SkipReason, call_flag};
 
 use crate::count::{self, Lost, Tally};
 use crate::emit;
 use crate::filter;
+use crate::kernel::address::{self, Memory};
 use crate::kernel::boot_ns;
 use crate::kernel::file::{OpenSocket, Speaks};
-use crate::kernel::regs::Regs;
 use crate::kernel::task::Process;
-use crate::kernel::user;
 use crate::maps::{CALLS, CONNECTIONS, REPORTED_CALLS};
-
-#[btf_tracepoint(function = "sys_enter")]
-fn connect_called_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    if ctx.arg::<u64>(1) == u64::from(CONNECT) {
-        // SAFETY: argument 0 of sys_enter.
-        count::settle(called(unsafe { Regs::new(ctx.arg(0)) }));
-    }
-    0
-}
-
-#[btf_tracepoint(function = "sys_exit")]
-fn connect_returned_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    // SAFETY: argument 0 of sys_exit.
-    let regs = unsafe { Regs::new(ctx.arg(0)) };
-    if regs.call() == CONNECT {
-        count::settle(returned(regs, ctx.arg::<i64>(1)));
-    }
-    0
-}
 
 /// TCP takes up the attempt of the `connect()` that the current thread is in. Whether that was known
 /// before.
@@ -67,17 +56,41 @@ pub(crate) fn taken_up(process: Process) -> bool {
     known
 }
 
+/// A way to see `connect()`.
+trait Way {
+    const BACKEND: Backend;
+    /// Where it finds the address.
+    type Memory: Memory;
+}
+
+/// Where a `connect()` was told to go: an address and its length.
+#[derive(Clone, Copy)]
+struct Given {
+    at: u64,
+    len: u32,
+}
+
+/// A watched process enters `connect()`.
+#[inline(always)]
+fn called<W: Way>(socket: Option<OpenSocket>, given: Given) -> Lost {
+    match socket {
+        Some(socket) => remember::<W>(socket, given),
+        None => None,
+    }
+}
+
+/// A function of its own for its stack. Its arguments are plain numbers: half of an `Option` may be
+/// a register that nobody has written, which the verifier refuses to see passed on.
 #[inline(never)]
-fn called(regs: Regs) -> Lost {
+fn remember<W: Way>(socket: OpenSocket, given: Given) -> Lost {
     let process = Process::current();
-    let comm = process.comm();
-    if !filter::named(process, &comm) {
+    if !filter::named(process, &process.comm()) {
         return None;
     }
-    let socket = OpenSocket::of(regs.descriptor())?;
     let speaks = socket.speaks()?;
     let mut call = Call {
         sock: socket.key(),
+        backend: W::BACKEND as u8,
         ..Call::default()
     };
     if speaks == Speaks::Unix {
@@ -85,12 +98,16 @@ fn called(regs: Regs) -> Lost {
             return count::skip(SkipReason::Cgroup);
         }
         call.flags = call_flag::UNIX;
-        user::unix(regs.address(), regs.address_len(), &mut call.unix);
+        address::unix::<W::Memory>(given.at, given.len, &mut call.unix);
         if call.unix.len > 0 && !filter::unix(&call.unix) {
             return count::skip(SkipReason::Upstream);
         }
         // Now, for a call that does not return.
         call.connection = by(process, socket);
+    } else if !W::Memory::LASTS {
+        let (address, port) = address::internet::<W::Memory>(given.at)?;
+        call.connection.daddr = address;
+        call.connection.dport = port;
     }
     call.connection.start_ns = boot_ns();
     match CALLS.insert(process.tid(), &call, u64::from(BPF_ANY)) {
@@ -113,16 +130,17 @@ fn by(process: Process, socket: OpenSocket) -> Connection {
     }
 }
 
+/// It leaves `connect()` again.
 #[inline(never)]
-fn returned(regs: Regs, result: i64) -> Lost {
+fn returned<W: Way>(given: Given, result: i64) -> Lost {
     let thread = Process::current().tid();
     let call = CALLS.get_ptr_mut(thread)?;
     // SAFETY: a live map value that only this thread touches, until it is removed below.
     let call = unsafe { &mut *call };
     let lost = if call.flags & call_flag::UNIX != 0 {
-        unix(regs, call, result, thread)
+        unix::<W>(given, call, result, thread)
     } else {
-        tcp(regs, call, result)
+        tcp::<W>(given, call, result)
     };
     match CALLS.remove(thread) {
         // Err: nothing was there to forget.
@@ -157,12 +175,12 @@ const fn end_of_an_attempt(result: i64) -> bool {
 }
 
 #[inline(always)]
-fn unix(regs: Regs, call: &mut Call, result: i64, thread: u32) -> Lost {
+fn unix<W: Way>(given: Given, call: &mut Call, result: i64, thread: u32) -> Lost {
     if undecided(result) {
         return None;
     }
-    if call.unix.len == 0 {
-        user::unix(regs.address(), regs.address_len(), &mut call.unix);
+    if W::Memory::LASTS && call.unix.len == 0 {
+        address::unix::<W::Memory>(given.at, given.len, &mut call.unix);
         if !filter::unix(&call.unix) {
             return count::skip(SkipReason::Upstream);
         }
@@ -185,34 +203,38 @@ fn unix(regs: Regs, call: &mut Call, result: i64, thread: u32) -> Lost {
             &call.unix,
             Tally::ConnectFailed,
         ));
-        emit::call(&call.connection, &call.unix, -result as i32, boot_ns());
+        emit::call(call, -result as i32, boot_ns());
     }
     None
 }
 
 #[inline(always)]
-fn tcp(regs: Regs, call: &mut Call, result: i64) -> Lost {
+fn tcp<W: Way>(given: Given, call: &mut Call, result: i64) -> Lost {
     let taken_up = call.flags & call_flag::STARTED != 0 || CONNECTIONS.get_ptr(call.sock).is_some();
     if result >= 0 || undecided(result) || end_of_an_attempt(result) || taken_up {
         return None;
     }
-    let Some((address, port)) = user::internet(regs.address()) else {
-        return Some(LossReason::ReadFault);
-    };
+    if W::Memory::LASTS {
+        let Some((address, port)) = address::internet::<W::Memory>(given.at) else {
+            return Some(LossReason::ReadFault);
+        };
+        call.connection.daddr = address;
+        call.connection.dport = port;
+    }
     if !filter::in_cgroup() {
         return count::skip(SkipReason::Cgroup);
     }
-    if !filter::upstream(&address, port) {
+    if !filter::upstream(&call.connection.daddr, call.connection.dport) {
         return count::skip(SkipReason::Upstream);
     }
     call.connection = Connection {
         start_ns: call.connection.start_ns,
-        daddr: address,
-        dport: port,
+        daddr: call.connection.daddr,
+        dport: call.connection.dport,
         ..by(Process::current(), OpenSocket::known(call.sock))
     };
     count::settle(count::upstream(&call.connection, Tally::Attempt));
     count::settle(count::upstream(&call.connection, Tally::ConnectFailed));
-    emit::call(&call.connection, &call.unix, -result as i32, boot_ns());
+    emit::call(call, -result as i32, boot_ns());
     None
 }

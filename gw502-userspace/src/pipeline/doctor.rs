@@ -1,0 +1,34 @@
+//! `doctor`: what this kernel lets us see, how, and why not better. Attaches nothing.
+
+use super::setup::{layout, refused};
+use crate::cli::Problem;
+use crate::cli::args::{DoctorArgs, Output};
+use crate::cli::exit::Exit;
+use crate::kernel::root::KernelRoot;
+use crate::plan::{Wish, plan};
+use crate::probe::{Probe, ProbeError};
+use crate::render::doctor;
+use crate::sink::{Console, SinkError};
+
+/// Offers the kernel every program there is, and shows what it said.
+pub fn run(args: &DoctorArgs) -> Result<Exit, Problem> {
+    let root = KernelRoot::new(args.btf.clone());
+    let layout = layout(&root)?;
+    let trials = Probe::try_all(&root, &layout).map_err(|error| refused(&error))?;
+    let plan =
+        plan(&trials, Wish::default()).map_err(|error| refused(&ProbeError::Impossible(error)))?;
+    let kernel = root.kernel();
+    let bytes = match args.output {
+        Output::Text => doctor::text(&plan, &kernel).into(),
+        Output::Json => doctor::json(&plan, &trials, &kernel),
+    };
+    match Console::default().write(&bytes) {
+        Ok(()) | Err(SinkError::Gone) => Ok(Exit::Ok),
+        Err(error) => Err(Problem::new(
+            Exit::Failed,
+            "cannot show it",
+            &error,
+            "check where standard output goes",
+        )),
+    }
+}

@@ -1,0 +1,112 @@
+use super::*;
+
+/// A kernel that accepts every tracepoint, and says `fentry` and `kprobe` of functions.
+fn kernel(fentry: Option<&str>, kprobe: Option<&str>) -> Vec<Trial> {
+    let trials = Capability::ALL
+        .into_iter()
+        .flat_map(|capability| backends(capability).map(move |backend| (capability, backend)));
+    trials
+        .map(|(capability, backend)| Trial {
+            capability,
+            backend,
+            refused: match backend {
+                Backend::Fentry => fentry.map(str::to_owned),
+                Backend::Kprobe => kprobe.map(str::to_owned),
+                _ => None,
+            },
+        })
+        .collect()
+}
+
+fn results(trials: &[Trial], wish: Wish) -> Choice {
+    let plan = plan(trials, wish).unwrap();
+    let mut choices = plan.choices.into_iter();
+    let wanted = |choice: &Choice| choice.capability == Capability::ConnectResults;
+    choices.find(wanted).unwrap()
+}
+
+#[test]
+fn a_stock_kernel_needs_no_system_calls() {
+    let choice = results(&kernel(None, None), Wish::default());
+    assert_eq!(choice.backend, Some(Backend::Fentry));
+    assert_eq!(choice.rejected, []);
+}
+
+#[test]
+fn a_locked_down_kernel_says_why_the_better_ones_are_not_used() {
+    let choice = results(&kernel(Some("EPERM"), Some("no kprobes")), Wish::default());
+    assert_eq!(choice.backend, Some(Backend::SyscallTracepoint));
+    assert_eq!(
+        choice.rejected,
+        [
+            (Backend::Fentry, "EPERM".to_owned()),
+            (Backend::Kprobe, "no kprobes".to_owned())
+        ]
+    );
+}
+
+#[test]
+fn without_system_calls_it_is_blind_and_says_so() {
+    let wish = Wish {
+        syscalls: Syscalls::Off,
+        ..Wish::default()
+    };
+    let choice = results(&kernel(Some("EPERM"), Some("no kprobes")), wish);
+    assert_eq!(choice.backend, None);
+    assert_eq!(choice.rejected.len(), 3);
+    let choice = results(&kernel(None, None), wish);
+    assert_eq!(choice.backend, Some(Backend::Fentry));
+}
+
+#[test]
+fn a_forced_backend_is_taken_or_refused_with_its_reason() {
+    let wish = Wish {
+        backend: Some(Backend::Kprobe),
+        ..Wish::default()
+    };
+    let choice = results(&kernel(None, None), wish);
+    assert_eq!(choice.backend, Some(Backend::Kprobe));
+    let error = plan(&kernel(None, Some("no kprobes")), wish).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "connect results by kprobe cannot be had: no kprobes"
+    );
+
+    let wish = Wish {
+        backend: Some(Backend::Tracepoint),
+        ..Wish::default()
+    };
+    let choice = results(&kernel(None, None), wish);
+    assert_eq!(choice.backend, Some(Backend::SyscallTracepoint));
+}
+
+#[test]
+fn system_calls_on_request_come_first() {
+    let wish = Wish {
+        syscalls: Syscalls::On,
+        ..Wish::default()
+    };
+    let choice = results(&kernel(None, None), wish);
+    assert_eq!(choice.backend, Some(Backend::SyscallTracepoint));
+}
+
+#[test]
+fn what_has_one_backend_only_must_be_had() {
+    let mut trials = kernel(None, None);
+    for trial in &mut trials {
+        if trial.capability == Capability::ConnectionState {
+            trial.refused = Some("no such tracepoint".to_owned());
+        }
+    }
+    let error = plan(&trials, Wish::default()).unwrap_err();
+    assert_eq!(error.capability, Capability::ConnectionState);
+}
+
+#[test]
+fn trials_survive_a_file() {
+    let trials = kernel(Some("EPERM"), None);
+    let text = serde_json::to_string(&trials).unwrap();
+    assert_eq!(serde_json::from_str::<Vec<Trial>>(&text).unwrap(), trials);
+    let unknown = r#"[{"capability":"telepathy","backend":"fentry"}]"#;
+    assert!(serde_json::from_str::<Vec<Trial>>(unknown).is_err());
+}

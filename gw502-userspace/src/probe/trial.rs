@@ -1,0 +1,143 @@
+//! What the running kernel accepts, found out by offering it.
+
+use std::error::Error as _;
+use std::io;
+
+use aya::programs::ProgramError;
+use aya::{Btf, Ebpf};
+use gw502_common::hooks::{Backend, Capability};
+
+use super::{ProbeError, programs};
+use crate::kernel::root::KernelRoot;
+use crate::plan::{self, Trial, Wish};
+
+/// Kernels from about 5.7 to 6.8 can lock up for good when a trampoline is taken out while a
+/// process exits (`synchronize_rcu_tasks()` waits for what `do_exit()` holds). They are known by
+/// this symbol, which went with the repair.
+const DETACH_HANGS: &str = "tasks_rcu_exit_srcu";
+
+/// How far to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// For each capability, up to the first backend that is accepted; its programs stay loaded.
+    Enough,
+    /// All of them; nothing stays loaded.
+    Everything,
+}
+
+/// Offers the kernel the programs that `wish` allows.
+pub(super) fn trials(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    root: &KernelRoot,
+    wish: Wish,
+    extent: Extent,
+) -> Result<Vec<Trial>, ProbeError> {
+    let mut trials = Vec::new();
+    for capability in Capability::ALL {
+        for backend in plan::backends(capability) {
+            if wish.excludes(capability, backend).is_some() {
+                continue;
+            }
+            let refused = offer(ebpf, btf, root, capability, backend)?;
+            let accepted = refused.is_none();
+            trials.push(Trial {
+                capability,
+                backend,
+                refused,
+            });
+            if accepted && extent == Extent::Enough {
+                break;
+            }
+            for hook in plan::programs(capability, backend) {
+                programs::unload(ebpf, hook)?;
+            }
+        }
+    }
+    Ok(trials)
+}
+
+/// Loads the programs of a backend; why not, when one is refused. Only what we are to blame for, or
+/// may not do, is an error.
+fn offer(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    root: &KernelRoot,
+    capability: Capability,
+    backend: Backend,
+) -> Result<Option<String>, ProbeError> {
+    if let Some(why) = known_trouble(root, backend) {
+        return Ok(Some(why));
+    }
+    let only = plan::backends(capability).count() == 1;
+    for hook in plan::programs(capability, backend) {
+        match programs::load(ebpf, btf, hook) {
+            // A kprobe is only known to be possible once it was there.
+            Ok(()) if backend == Backend::Kprobe => match programs::attach(ebpf, hook) {
+                Ok(attached) => drop(attached),
+                Err(ProbeError::Program { target, source, .. }) => {
+                    return Ok(Some(words(target, &source)));
+                }
+                Err(error) => return Err(error),
+            },
+            Ok(()) => {}
+            Err(ProbeError::Program { target, source, .. }) if !only => {
+                log::debug!("{} refused: {source:#?}", hook.program);
+                return Ok(Some(words(target, &source)));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// What is known to go wrong although the kernel would accept it.
+fn known_trouble(root: &KernelRoot, backend: Backend) -> Option<String> {
+    match backend {
+        Backend::Kprobe if !root.kprobes.exists() => {
+            Some("the kernel has no kprobes (CONFIG_KPROBES)".to_owned())
+        }
+        Backend::Fentry if has_symbol(root, DETACH_HANGS) => Some(format!(
+            "taking trampolines out can lock this kernel up (it has {DETACH_HANGS})"
+        )),
+        _ => None,
+    }
+}
+
+/// Whether the kernel has a function or variable of that name. Unknown is no.
+fn has_symbol(root: &KernelRoot, name: &str) -> bool {
+    let symbols = std::fs::read_to_string(root.proc("kallsyms")).unwrap_or_default();
+    let mut names = symbols
+        .lines()
+        .filter_map(|line| line.split_ascii_whitespace().nth(2));
+    names.any(|found| found == name)
+}
+
+/// Why a program was refused, in a line.
+fn words(target: &str, error: &ProgramError) -> String {
+    match error {
+        ProgramError::Btf(_) => format!("the kernel has no {target}"),
+        ProgramError::LoadError { io_error, .. }
+            if io_error.raw_os_error() == Some(libc::EPERM) =>
+        {
+            "the kernel does not permit it (EPERM: lockdown or policy)".to_owned()
+        }
+        ProgramError::LoadError { io_error, .. } => {
+            format!(
+                "the kernel refused the program on {target}: {}",
+                plain(io_error)
+            )
+        }
+        other => {
+            let cause = other.source().map(|cause| format!(": {cause}"));
+            format!("{other}{}", cause.unwrap_or_default())
+        }
+    }
+}
+
+fn plain(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(
+        || error.to_string(),
+        |errno| nix::errno::Errno::from_raw(errno).to_string(),
+    )
+}
