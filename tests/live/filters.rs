@@ -1,21 +1,18 @@
-//! Filters: of four upstreams that fail at once only the wanted ones are reported, and what was
+//! Filters: of several upstreams that fail at once only the wanted ones are reported, and what was
 //! left out is counted.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::thread;
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr};
 
+use gw502_tests::address::Address;
 use gw502_tests::agent::{Agent, Session, Summary};
+use gw502_tests::cgroup::Cgroup;
 use gw502_tests::client::{self, Request};
-use gw502_tests::deadline;
 use gw502_tests::expect::{self, Differences};
 use gw502_tests::lab::{Family, Lab, Path};
 use gw502_tests::netns::Namespace;
 use gw502_tests::proxy::{Kind, Proxy};
-use gw502_tests::scratch;
-use gw502_tests::upstream::{Behaviour, Upstream};
+use gw502_tests::upstream::{Behaviour, Dead, DeadSocket, Upstream};
 use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -31,15 +28,24 @@ const NGINX_V6: usize = 1;
 const HAPROXY_V4: usize = 2;
 const HAPROXY_LOOPBACK: usize = 3;
 
+/// The same, over unix sockets.
+const FILE: usize = 0;
+const OTHER_FILE: usize = 1;
+const NAME: usize = 2;
+const PORT: usize = 3;
+
 type Body = fn() -> Result<(), Failed>;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let bodies: [(&str, Body); 9] = [
+    let bodies: [(&str, Body); 12] = [
         ("upstream_address_and_port", address_and_port),
         ("upstream_address", address),
         ("upstream_network", network),
         ("upstream_ipv6", ipv6),
         ("upstream_ipv6_network", ipv6_network),
+        ("upstream_unix_path", unix_path),
+        ("upstream_unix_name", unix_name),
+        ("syscalls_off", syscalls_off),
         ("pid", pid),
         ("proxy", proxy),
         ("cgroup", cgroup),
@@ -52,17 +58,17 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn address_and_port() -> Result<(), Failed> {
-    let four = Four::new();
-    let wanted = four.address(NGINX_V4).to_string();
+    let several = Several::over_tcp();
+    let wanted = several.address(NGINX_V4).to_string();
     let arguments = ["--upstream", wanted.as_str()];
-    four.watch_all(&arguments, &[NGINX_V4], &json!({"upstream": 15}))
+    several.watch_all(&arguments, &[NGINX_V4], &json!({"upstream": 15}))
 }
 
 fn address() -> Result<(), Failed> {
-    let four = Four::new();
-    let wanted = four.address(NGINX_V4).ip().to_string();
+    let several = Several::over_tcp();
+    let wanted = several.address(NGINX_V4).tcp().ip().to_string();
     let arguments = ["--upstream", wanted.as_str()];
-    four.watch_all(
+    several.watch_all(
         &arguments,
         &[NGINX_V4, HAPROXY_V4],
         &json!({"upstream": 10}),
@@ -71,7 +77,7 @@ fn address() -> Result<(), Failed> {
 
 fn network() -> Result<(), Failed> {
     let arguments = ["--upstream", "10.50.0.0/16", "--upstream", "192.0.2.0/24"];
-    Four::new().watch_all(
+    Several::over_tcp().watch_all(
         &arguments,
         &[NGINX_V4, HAPROXY_V4],
         &json!({"upstream": 10}),
@@ -79,39 +85,63 @@ fn network() -> Result<(), Failed> {
 }
 
 fn ipv6() -> Result<(), Failed> {
-    let four = Four::new();
-    let wanted = four.address(NGINX_V6).to_string();
+    let several = Several::over_tcp();
+    let wanted = several.address(NGINX_V6).to_string();
     let arguments = ["--upstream", wanted.as_str()];
-    four.watch_all(&arguments, &[NGINX_V6], &json!({"upstream": 15}))
+    several.watch_all(&arguments, &[NGINX_V6], &json!({"upstream": 15}))
 }
 
 fn ipv6_network() -> Result<(), Failed> {
     let arguments = ["--upstream", "fd50:2::/32", "--upstream", "127.0.0.0/8"];
-    Four::new().watch_all(
+    Several::over_tcp().watch_all(
         &arguments,
         &[NGINX_V6, HAPROXY_LOOPBACK],
         &json!({"upstream": 10}),
     )
 }
 
+/// One path begins with the other.
+fn unix_path() -> Result<(), Failed> {
+    let several = Several::over_sockets();
+    let wanted = several.address(FILE).to_string();
+    let arguments = ["--upstream", wanted.as_str()];
+    several.watch_all(&arguments, &[FILE], &json!({"upstream": 15}))
+}
+
+fn unix_name() -> Result<(), Failed> {
+    let several = Several::over_sockets();
+    let wanted = several.address(NAME).to_string();
+    let port = several.address(PORT).to_string();
+    let arguments = ["--upstream", wanted.as_str(), "--upstream", port.as_str()];
+    several.watch_all(&arguments, &[NAME, PORT], &json!({"upstream": 10}))
+}
+
+/// What only system calls tell is not seen, and gw502 says so; with them all is.
+fn syscalls_off() -> Result<(), Failed> {
+    let several = Several::over_sockets();
+    several.watch_all(&["--syscalls", "off"], &[PORT], &json!({}))?;
+    let all = [FILE, OTHER_FILE, NAME, PORT];
+    several.watch_all(&["--syscalls", "on"], &all, &json!({}))
+}
+
 /// Only the processes asked for are looked at: nothing of the others is counted, not even skipped.
 fn pid() -> Result<(), Failed> {
-    let four = Four::new();
-    let pids = four.pids(&[NGINX_V6, HAPROXY_V4]);
-    four.watch(&pids, &[NGINX_V6, HAPROXY_V4], Some(&json!({})))
+    let several = Several::over_tcp();
+    let pids = several.pids(&[NGINX_V6, HAPROXY_V4]);
+    several.watch(&pids, &[NGINX_V6, HAPROXY_V4], Some(&json!({})))
 }
 
 fn proxy() -> Result<(), Failed> {
     let arguments = ["--proxy".to_owned(), "haproxy".to_owned()];
-    Four::new().watch(&arguments, &[HAPROXY_V4, HAPROXY_LOOPBACK], None)
+    Several::over_tcp().watch(&arguments, &[HAPROXY_V4, HAPROXY_LOOPBACK], None)
 }
 
 fn cgroup() -> Result<(), Failed> {
     let cgroup = Cgroup::new();
-    let four = Four::new();
-    four.join(HAPROXY_V4, &cgroup.path);
-    let path = cgroup.path.display().to_string();
-    four.watch_all(
+    let several = Several::over_tcp();
+    several.join(HAPROXY_V4, cgroup.path());
+    let path = cgroup.path().display().to_string();
+    several.watch_all(
         &["--cgroup", path.as_str()],
         &[HAPROXY_V4],
         &json!({"cgroup": 15}),
@@ -121,28 +151,30 @@ fn cgroup() -> Result<(), Failed> {
 /// Whoever is below the cgroup is in it; whoever is beside it is not.
 fn descendant_cgroup() -> Result<(), Failed> {
     let (cgroup, beside) = (Cgroup::new(), Cgroup::new());
-    let four = Four::new();
-    four.join(NGINX_V4, &cgroup.descendant());
-    four.join(HAPROXY_LOOPBACK, &cgroup.path);
-    four.join(NGINX_V6, &beside.path);
-    let from_root = format!("/{}", cgroup.name);
-    four.watch_all(
+    let several = Several::over_tcp();
+    several.join(NGINX_V4, &cgroup.descendant());
+    several.join(HAPROXY_LOOPBACK, cgroup.path());
+    several.join(NGINX_V6, beside.path());
+    let from_root = format!("/{}", cgroup.name());
+    several.watch_all(
         &["--cgroup", from_root.as_str()],
         &[NGINX_V4, HAPROXY_LOOPBACK],
         &json!({"cgroup": 10}),
     )
 }
 
-/// Four proxies, each with an upstream of its own that refuses.
-struct Four {
+/// Some proxies, each with an upstream of its own that fails at once.
+struct Several {
     proxies: Vec<Proxy>,
-    upstreams: Vec<Upstream>,
+    addresses: Vec<Address>,
+    // Keeps the ports.
+    _upstreams: Vec<Upstream>,
     lab: Lab,
 }
 
-impl Four {
+impl Several {
     #[track_caller]
-    fn new() -> Self {
+    fn over_tcp() -> Self {
         let lab = Lab::new(Path::Veth);
         let v4 = lab.upstream_address(Family::V4);
         let v6 = lab.upstream_address(Family::V6);
@@ -156,21 +188,45 @@ impl Four {
             refuse(lab.proxy(), Ipv4Addr::LOCALHOST.into()),
         ];
         let kinds = [Kind::Nginx, Kind::Nginx, Kind::Haproxy, Kind::Haproxy];
+        let addresses = upstreams.iter().map(Upstream::address).collect();
+        Self::start(lab, &kinds, addresses, upstreams)
+    }
+
+    /// Two with unix sockets that nobody listens on, one with a name that nobody has, and one with
+    /// a port that refuses.
+    #[track_caller]
+    fn over_sockets() -> Self {
+        let lab = Lab::new(Path::Loopback);
+        let port = Upstream::start(lab.proxy(), Ipv4Addr::LOCALHOST.into(), Behaviour::Refuse);
+        let addresses = vec![
+            Address::Unix(lab.scratch().join("one.sock")),
+            Address::Unix(lab.scratch().join("one.sock.two")),
+            DeadSocket::new(lab.scratch(), Dead::Nameless)
+                .address()
+                .clone(),
+            port.address(),
+        ];
+        let kinds = [Kind::Nginx, Kind::Haproxy, Kind::Haproxy, Kind::Nginx];
+        Self::start(lab, &kinds, addresses, vec![port])
+    }
+
+    #[track_caller]
+    fn start(lab: Lab, kinds: &[Kind], addresses: Vec<Address>, upstreams: Vec<Upstream>) -> Self {
         let proxies = kinds
             .iter()
-            .zip(&upstreams)
-            .map(|(&kind, upstream)| Proxy::start(&lab, &settings(kind, upstream.address())))
+            .zip(&addresses)
+            .map(|(&kind, address)| Proxy::start(&lab, &settings(kind, address.clone())))
             .collect();
         Self {
             proxies,
-            upstreams,
+            addresses,
+            _upstreams: upstreams,
             lab,
         }
     }
 
-    fn address(&self, index: usize) -> SocketAddr {
-        let upstream = self.upstreams.get(index).expect("one of four");
-        upstream.address()
+    fn address(&self, index: usize) -> &Address {
+        self.addresses.get(index).expect("one of them")
     }
 
     /// `--pid` for each process of these proxies.
@@ -192,15 +248,16 @@ impl Four {
         }
     }
 
-    /// Like [`Self::watch`], with these four the only proxies of the host: others would be counted
+    /// Like [`Self::watch`], with these the only proxies of the host: others would be counted
     /// as skipped too.
     fn watch_all(&self, filter: &[&str], wanted: &[usize], skipped: &Value) -> Result<(), Failed> {
-        let mut arguments = self.pids(&[NGINX_V4, NGINX_V6, HAPROXY_V4, HAPROXY_LOOPBACK]);
+        let all: Vec<_> = (0..self.proxies.len()).collect();
+        let mut arguments = self.pids(&all);
         arguments.extend(filter.iter().map(|&argument| argument.to_owned()));
         self.watch(&arguments, wanted, Some(skipped))
     }
 
-    /// Lets all four fail, and expects the events and the counts of the wanted ones alone.
+    /// Lets all of them fail, and expects the events and the counts of the wanted ones alone.
     fn watch(
         &self,
         arguments: &[String],
@@ -219,7 +276,7 @@ impl Four {
             event.netns() == Some(netns)
         });
         let session = agent.stop(Signal::SIGINT);
-        let differences = self.compare(&session, wanted, skipped);
+        let differences = self.compare(&arguments, &session, wanted, skipped);
         if differences.is_empty() {
             return Ok(());
         }
@@ -232,7 +289,13 @@ impl Four {
         .into())
     }
 
-    fn compare(&self, session: &Session, wanted: &[usize], skipped: Option<&Value>) -> Differences {
+    fn compare(
+        &self,
+        arguments: &[&str],
+        session: &Session,
+        wanted: &[usize],
+        skipped: Option<&Value>,
+    ) -> Differences {
         let mut differences = Differences::default();
         differences.check("exit code", &0, &session.code);
         let netns = self.lab.proxy().inode();
@@ -243,7 +306,7 @@ impl Four {
             let is_wanted = wanted.contains(&index);
             let of_it: Vec<_> = events
                 .iter()
-                .filter(|event| event.upstream() == Some(upstream))
+                .filter(|event| event.upstream().as_ref() == Some(upstream))
                 .collect();
             let expected = if is_wanted { REQUESTS } else { 0 };
             differences.check(&format!("events of {upstream}"), &expected, &of_it.len());
@@ -262,85 +325,16 @@ impl Four {
             differences.check(&format!("failed of {upstream}"), &counted, &failed);
         }
         differences.check("events", &(REQUESTS * wanted.len()), &events.len());
+        let is_off = arguments.ends_with(&["--syscalls", "off"]);
+        let says_so = session
+            .stderr
+            .lines()
+            .any(|line| line.starts_with("ready:") && line.contains("syscalls off"));
+        differences.check("ready: says that system calls are off", &is_off, &says_so);
         if let Some(skipped) = skipped {
             let seen = summary.and_then(Summary::skipped);
             differences.check("skipped", &Some(skipped), &seen);
         }
         differences
     }
-}
-
-/// A cgroup (v2) of our own; removed when dropped, after whatever is in it has ended.
-struct Cgroup {
-    name: String,
-    path: PathBuf,
-}
-
-impl Cgroup {
-    #[track_caller]
-    fn new() -> Self {
-        let mount = mount_point();
-        sweep(&mount);
-        let name = scratch::unique_name();
-        let path = mount.join(&name);
-        fs::create_dir(&path).expect("root may make a cgroup");
-        Self { name, path }
-    }
-
-    /// Makes one two levels below it.
-    #[track_caller]
-    fn descendant(&self) -> PathBuf {
-        let path = self.path.join("child").join("grandchild");
-        fs::create_dir_all(&path).expect("root may make a cgroup");
-        path
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        // It stays busy until the last process in it is gone.
-        let removed = deadline::holds_within(Duration::from_secs(3), || remove(&self.path));
-        assert!(
-            removed || thread::panicking(),
-            "cannot remove the cgroup {}",
-            self.path.display()
-        );
-    }
-}
-
-/// Where the hierarchy of version 2 is mounted.
-#[track_caller]
-fn mount_point() -> PathBuf {
-    let mounts = fs::read_to_string("/proc/mounts").expect("the kernel lists its mounts");
-    let mut lines = mounts.lines().map(|line| line.split(' '));
-    lines
-        .find_map(|mut fields| {
-            let at = fields.nth(1)?;
-            (fields.next()? == "cgroup2").then(|| PathBuf::from(at))
-        })
-        .expect("a cgroup2 hierarchy: mount -t cgroup2 none /sys/fs/cgroup/unified")
-}
-
-/// Removes the cgroups of runs that have ended.
-fn sweep(mount: &std::path::Path) {
-    for entry in fs::read_dir(mount).into_iter().flatten().flatten() {
-        if entry
-            .file_name()
-            .to_str()
-            .is_some_and(scratch::is_left_over)
-        {
-            remove(&entry.path());
-        }
-    }
-}
-
-/// Removes a cgroup with those below it, and says whether it is gone. The files in it are not
-/// removed but go with it.
-fn remove(path: &std::path::Path) -> bool {
-    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove(&entry.path());
-        }
-    }
-    fs::remove_dir(path).is_ok()
 }

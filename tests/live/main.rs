@@ -15,12 +15,12 @@ mod patience;
 mod reuse;
 mod scene;
 mod silence;
+mod sockets;
 mod storm;
 mod table;
 
 use std::process::ExitCode;
 
-use libc as _;
 use libtest_mimic::{Arguments, Trial};
 
 use gw502_tests::{lab, machine};
@@ -50,6 +50,7 @@ fn every_trial() -> Vec<Trial> {
         faults::trials(),
         identity::trials(),
         silence::trials(),
+        sockets::trials(),
         reuse::trials(),
         patience::trials(),
         filters::trials(),

@@ -60,7 +60,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-const fn keep_alive(settings: Settings) -> Settings {
+fn keep_alive(settings: Settings) -> Settings {
     Settings {
         keep_alive: true,
         ..settings

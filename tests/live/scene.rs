@@ -1,9 +1,9 @@
 //! A proxy, its upstream and what became of them: shared by the trials beside the table of faults.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use gw502_tests::address::Address;
 use gw502_tests::agent::{Agent, Event, Session};
 use gw502_tests::expect::{self, Differences};
 use gw502_tests::lab::{Family, Lab, Path};
@@ -84,7 +84,7 @@ impl Scene {
         let counted = session
             .summary
             .as_ref()
-            .and_then(|summary| summary.attempts(self.netns(), self.upstream.address()));
+            .and_then(|summary| summary.attempts(self.netns(), &self.upstream.address()));
         let accepted = self.upstream.counts().accepted;
         differences.check("attempts in the summary", &Some(accepted), &counted);
         differences.check("exit code", &0, &session.code);
@@ -129,7 +129,7 @@ impl Scene {
 }
 
 /// What the trials have in common.
-pub(crate) const fn settings(kind: Kind, upstream: SocketAddr) -> Settings {
+pub(crate) const fn settings(kind: Kind, upstream: Address) -> Settings {
     Settings {
         kind,
         upstream,

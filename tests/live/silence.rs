@@ -72,7 +72,7 @@ fn stays_silent(control: &Control, kind: Kind) -> Result<(), Failed> {
     let address = upstream.address();
     let settings = Settings {
         kind,
-        upstream: address,
+        upstream: address.clone(),
         connect_timeout: Duration::from_secs(10),
         read_timeout: Duration::from_secs(10),
         retries: 0,
@@ -101,8 +101,8 @@ fn stays_silent(control: &Control, kind: Kind) -> Result<(), Failed> {
     control.check_traffic(&answers, accepted, &mut differences);
     differences.check("events", &Vec::new(), &expect::events_in(&session, netns));
     let summary = session.summary.as_ref();
-    let attempts = summary.and_then(|summary| summary.attempts(netns, address));
-    let established = summary.and_then(|summary| summary.established(netns, address));
+    let attempts = summary.and_then(|summary| summary.attempts(netns, &address));
+    let established = summary.and_then(|summary| summary.established(netns, &address));
     differences.check("attempts in the summary", &Some(accepted), &attempts);
     differences.check("established in the summary", &Some(accepted), &established);
     differences.check("exit code", &0, &session.code);

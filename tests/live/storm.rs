@@ -30,13 +30,14 @@ fn storm() -> Result<(), Failed> {
     let address = lab.upstream_address(Family::V4);
     let upstream = Upstream::start(lab.upstream(), address, Behaviour::Refuse);
     let address = upstream.address();
+    let target = address.tcp();
     let refused: u64 = lab.proxy().enter(|| {
         thread::scope(|scope| {
             let connecting: Vec<_> = (0..THREADS)
                 .map(|_| {
                     scope.spawn(|| {
                         let refused =
-                            (0..STORM / THREADS).filter(|_| TcpStream::connect(address).is_err());
+                            (0..STORM / THREADS).filter(|_| TcpStream::connect(target).is_err());
                         refused.count() as u64
                     })
                 })
@@ -57,9 +58,9 @@ fn storm() -> Result<(), Failed> {
     let Some(summary) = session.summary.as_ref() else {
         return Err(format!("no summary:\n{}", session.stderr).into());
     };
-    let attempts = summary.attempts(netns, address);
+    let attempts = summary.attempts(netns, &address);
     differences.check("attempts in the summary", &Some(STORM), &attempts);
-    let failed = summary.failed(netns, address);
+    let failed = summary.failed(netns, &address);
     differences.check("failed in the summary", &Some(STORM), &failed);
     let lost: u64 = summary
         .lost()

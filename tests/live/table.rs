@@ -4,9 +4,11 @@
 //! that line, so the table has to come from a trial.
 #![expect(clippy::print_stdout, reason = "the table is the suite's output")]
 
-use libtest_mimic::{Arguments, Trial};
+use std::collections::BTreeSet;
 
+use gw502_tests::proxy::Kind;
 use gw502_tests::report;
+use libtest_mimic::{Arguments, Trial};
 
 /// Applies the filters of the command line, and appends the table's trial, which no filter hides.
 pub(crate) fn with_table(arguments: &mut Arguments, mut trials: Vec<Trial>) -> Vec<Trial> {
@@ -36,12 +38,18 @@ fn print() -> Result<(), libtest_mimic::Failed> {
     if rows.is_empty() {
         return Ok(());
     }
-    let (attempts, events) = rows.iter().fold((0, 0), |(attempts, events), row| {
-        (attempts + row.attempts, events + row.events)
+    let (failed, events) = rows.iter().fold((0, 0), |(failed, events), row| {
+        (failed + row.failed, events + row.events)
     });
     println!("\n\n{}", report::table(&rows));
+    for kind in [Kind::Nginx, Kind::Haproxy, Kind::Apache] {
+        let program = kind.program();
+        let of_it = rows.iter().filter(|row| row.proxy.program() == program);
+        let faults: BTreeSet<_> = of_it.map(|row| row.fault).collect();
+        println!("{} faults through {program}", faults.len());
+    }
     println!(
-        "{} rows, {attempts} attempts made, {events} events seen\n",
+        "{} rows, {failed} attempts failed, {events} events seen\n",
         rows.len()
     );
     let differing = rows.iter().filter(|row| !row.agrees).count();

@@ -12,14 +12,16 @@
 //! | [`netns`]    | one network namespace: made, entered, swept away                             |
 //! | [`relay`]    | the slow path: two TUN devices, packets held back on the way                 |
 //! | [`firewall`] | faults made of packets: drops, rejects, ports that run out                   |
+//! | [`route`]    | faults made of routes: `connect()` fails before anything leaves              |
 //! | [`upstream`] | servers that misbehave in a chosen way and count what they did               |
-//! | [`proxy`]    | nginx and `HAProxy` in the foreground, their processes, their logs           |
+//! | [`proxy`]    | nginx, `HAProxy` and Apache in the foreground, their processes, their logs   |
 //! | [`client`]   | requests through the proxy, each on a connection of its own                  |
 //! | [`dialogue`] | one connection to the proxy, step by step                                    |
 //! | [`agent`]    | gw502 itself, seen from outside: events, summary, exit code                  |
 //! | [`expect`]   | one row of the table: what was made to happen against what was reported      |
 //! | [`report`]   | the table                                                                    |
-//! | [`process`], [`capture`], [`deadline`], [`scratch`], [`machine`] | the plumbing below   |
+//! | [`address`]  | where an upstream is: address and port, or a unix socket                     |
+//! | [`process`], [`cgroup`], [`capture`], [`deadline`], [`scratch`], [`machine`] | the plumbing below   |
 //!
 //! Everything a test makes is undone when its owner is dropped, and what a killed run left behind
 //! is removed by the next one ([`lab::sweep`]).
@@ -33,8 +35,10 @@
 #[cfg(test)]
 use libtest_mimic as _; // the live suite's
 
+pub mod address;
 pub mod agent;
 pub mod capture;
+pub mod cgroup;
 pub mod client;
 pub mod deadline;
 pub mod dialogue;
@@ -47,6 +51,7 @@ pub mod process;
 pub mod proxy;
 pub mod relay;
 pub mod report;
+pub mod route;
 pub mod scratch;
 pub mod upstream;
 

@@ -6,13 +6,14 @@ use nix::unistd::Uid;
 
 use crate::agent;
 
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("/usr/sbin/nginx", "nginx-light"),
     (
         "/usr/lib/nginx/modules/ngx_stream_module.so",
         "libnginx-mod-stream",
     ),
     ("/usr/sbin/haproxy", "haproxy"),
+    ("/usr/sbin/apache2", "apache2-bin"),
     ("/usr/sbin/nft", "nftables"),
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/sbin/bpftool", "bpftool"),

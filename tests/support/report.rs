@@ -14,8 +14,8 @@ pub struct Row {
     pub proxy: Kind,
     /// The way to the upstream.
     pub path: Path,
-    /// Attempts the proxy really made, by its own log.
-    pub attempts: usize,
+    /// Attempts that really failed, by the proxy's own log or the upstream's count.
+    pub failed: usize,
     /// Events gw502 reported.
     pub events: usize,
     /// The `class/cause` they should have.
@@ -53,7 +53,7 @@ pub fn table(rows: &[Row]) -> String {
         "FAULT",
         "PROXY",
         "PATH",
-        "ATTEMPTS",
+        "FAILED",
         "EVENTS",
         "EXPECTED",
         "SEEN",
@@ -89,7 +89,7 @@ impl Row {
             self.fault.to_owned(),
             self.proxy.to_string(),
             self.path.to_string(),
-            self.attempts.to_string(),
+            self.failed.to_string(),
             self.events.to_string(),
             self.expected.to_owned(),
             self.seen.clone(),

@@ -43,6 +43,8 @@ pub const TEST_PACKAGES: &[Package] = &[
     package("nginx-light", "a proxy under test"),
     package("libnginx-mod-stream", "nginx as a TCP proxy"),
     package("haproxy", "a proxy under test"),
+    // The server and its modules without the service.
+    package("apache2-bin", "a proxy under test"),
     package("nftables", "firewall rules under test"),
     package("iproute2", "network namespaces for the tests"),
     package("bpftool", "looks at loaded programs"),

@@ -1,60 +1,21 @@
 //! The faults, what each should be called, and what the proxies say about it.
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
 use gw502_tests::firewall::Verdict;
 use gw502_tests::lab::{Family, Path};
-use gw502_tests::proxy::{Kind, Settings};
-use gw502_tests::upstream::Behaviour;
+use gw502_tests::proxy::Kind;
+use gw502_tests::route::Route;
+use gw502_tests::upstream::{Behaviour, Dead};
 
-/// How long the proxies wait for a connection, and for an answer: longer than the first SYN
-/// retransmit takes (1 s).
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// How a fault is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// By the upstream itself.
-    Upstream(Behaviour),
-    /// By a firewall in front of a good upstream.
-    Firewall(Verdict),
-    /// No answer to any SYN, and a kernel that loses its patience before the proxy does.
-    KernelGivesUp,
-    /// An address on the link that nobody has.
-    NoNeighbour,
-    /// No local port left towards the upstream.
-    PortsExhausted,
-}
-
-/// One fault and its expectations.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Case {
-    pub(crate) name: &'static str,
-    pub(crate) fault: Fault,
-    pub(crate) family: Family,
-    pub(crate) paths: &'static [Path],
-    pub(crate) proxies: &'static [Kind],
-    /// `class/cause` of every event.
-    pub(crate) verdict: &'static str,
-    pub(crate) words: Words,
-    /// Whether the clients leave before their answer.
-    pub(crate) client_leaves: bool,
-}
-
-/// Words that every complaint in a proxy's log has: one for each request, or none at all.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Words {
-    nginx: Option<&'static str>,
-    haproxy: Option<&'static str>,
-}
+use super::case::{Case, Fault, Words};
 
 const EVERYWHERE: &[Path] = &[Path::Loopback, Path::Veth, Path::Delayed];
 const ACROSS: &[Path] = &[Path::Veth, Path::Delayed];
 const VETH: &[Path] = &[Path::Veth];
+const LOOPBACK: &[Path] = &[Path::Loopback];
 const DELAYED: &[Path] = &[Path::Delayed];
 
 const HTTP: &[Kind] = &[Kind::Nginx, Kind::Haproxy];
+const EVERY: &[Kind] = &[Kind::Nginx, Kind::Haproxy, Kind::Apache];
 /// Proxies that connect before their client has said anything.
 const RAW: &[Kind] = &[Kind::NginxStream, Kind::HaproxyTcp];
 
@@ -70,9 +31,26 @@ const NO_ANSWER: Words = words(
     "110: Connection timed out) while reading response header",
     "end=sH",
 );
+const NETWORK_UNREACHABLE: Words = at_once(
+    "failed (101: Network is unreachable)",
+    "(101)Network is unreachable: AH00957",
+);
+const HOST_UNREACHABLE: Words = at_once(
+    "failed (113: No route to host)",
+    "(113)No route to host: AH00957",
+);
+const NOT_PERMITTED: Words = at_once(
+    "failed (13: Permission denied)",
+    "(13)Permission denied: AH0",
+);
+const BLACKHOLE: Words = at_once(
+    "failed (22: Invalid argument)",
+    "(22)Invalid argument: AH00957",
+);
 const NOTHING: Words = Words {
     nginx: None,
     haproxy: None,
+    apache: None,
 };
 
 /// Every case of the suite.
@@ -166,6 +144,78 @@ pub(crate) const ALL: &[Case] = &[
         .says(NO_ANSWER)
         .is("timeout/peer-vanished")
         .on(EVERYWHERE),
+    route("no_route", Route::Missing)
+        .says(NETWORK_UNREACHABLE)
+        .with("ENETUNREACH")
+        .is("unreachable/no-route"),
+    route("no_route_v6", Route::Missing)
+        .v6()
+        .says(NETWORK_UNREACHABLE)
+        .with("ENETUNREACH")
+        .is("unreachable/no-route"),
+    route("route_thrown", Route::Throw)
+        .says(NETWORK_UNREACHABLE)
+        .with("ENETUNREACH")
+        .is("unreachable/no-route"),
+    route("route_unreachable", Route::Unreachable)
+        .says(HOST_UNREACHABLE)
+        .with("EHOSTUNREACH")
+        .is("unreachable/host-unreachable"),
+    route("route_unreachable_v6", Route::Unreachable)
+        .v6()
+        .says(HOST_UNREACHABLE)
+        .with("EHOSTUNREACH")
+        .is("unreachable/host-unreachable"),
+    route("route_prohibited", Route::Prohibit)
+        .says(NOT_PERMITTED)
+        .with("EACCES")
+        .is("local/not-permitted"),
+    route("route_prohibited_v6", Route::Prohibit)
+        .v6()
+        .says(NOT_PERMITTED)
+        .with("EACCES")
+        .is("local/not-permitted"),
+    route("route_blackhole", Route::Blackhole)
+        .says(BLACKHOLE)
+        .with("EINVAL")
+        .is("unreachable/no-route"),
+    route("route_blackhole_v6", Route::Blackhole)
+        .v6()
+        .says(BLACKHOLE)
+        .with("EINVAL")
+        .is("unreachable/no-route"),
+    socket("unix_missing", Dead::Missing)
+        .through(EVERY)
+        .says(at_once(
+            "failed (2: No such file or directory)",
+            "(2)No such file or directory: AH02454",
+        ))
+        .with("ENOENT")
+        .is("refused/socket-missing"),
+    socket("unix_stale", Dead::Stale)
+        .through(EVERY)
+        .says(at_once(
+            "failed (111: Connection refused)",
+            "(111)Connection refused: AH02454",
+        ))
+        .with("ECONNREFUSED")
+        .is("refused/socket-stale"),
+    socket("unix_permission", Dead::Forbidden)
+        .through(EVERY)
+        .says(NOT_PERMITTED)
+        .with("EACCES")
+        .is("refused/socket-permission"),
+    // Apache waits: see `sockets::apache_hangs`.
+    socket("unix_backlog_full", Dead::BacklogFull)
+        .says(at_once("failed (11: Resource temporarily unavailable)", ""))
+        .with("EAGAIN")
+        .is("refused/socket-backlog-full"),
+    // nginx and Apache know no such names.
+    socket("unix_abstract_missing", Dead::Nameless)
+        .through(&[Kind::Haproxy])
+        .says(at_once("", ""))
+        .with("ECONNREFUSED")
+        .is("refused/socket-stale"),
 ];
 
 /// Cases for busy processors.
@@ -192,6 +242,7 @@ const fn case(name: &'static str, fault: Fault) -> Case {
         paths: ACROSS,
         proxies: HTTP,
         verdict: "",
+        errno: None,
         words: NOTHING,
         client_leaves: false,
     }
@@ -205,10 +256,19 @@ const fn firewall(name: &'static str, verdict: Verdict) -> Case {
     case(name, Fault::Firewall(verdict))
 }
 
+const fn route(name: &'static str, route: Route) -> Case {
+    case(name, Fault::Route(route)).on(VETH)
+}
+
+const fn socket(name: &'static str, dead: Dead) -> Case {
+    case(name, Fault::Socket(dead)).on(LOOPBACK)
+}
+
 const fn words(nginx: &'static str, haproxy: &'static str) -> Words {
     Words {
         nginx: Some(nginx),
         haproxy: Some(haproxy),
+        apache: None,
     }
 }
 
@@ -218,86 +278,11 @@ const fn connect(nginx: &'static str) -> Words {
     words(nginx, "C status=503")
 }
 
-impl Words {
-    /// What this proxy says; `None` when it does not complain.
-    pub(crate) const fn of(self, kind: Kind) -> Option<&'static str> {
-        if kind.is_nginx() {
-            self.nginx
-        } else {
-            self.haproxy
-        }
-    }
-}
-
-impl Case {
-    const fn says(mut self, words: Words) -> Self {
-        self.words = words;
-        self
-    }
-
-    const fn is(mut self, verdict: &'static str) -> Self {
-        self.verdict = verdict;
-        self
-    }
-
-    const fn on(mut self, paths: &'static [Path]) -> Self {
-        self.paths = paths;
-        self
-    }
-
-    const fn through(mut self, proxies: &'static [Kind]) -> Self {
-        self.proxies = proxies;
-        self
-    }
-
-    const fn with_clients_that_leave(mut self) -> Self {
-        self.client_leaves = true;
-        self
-    }
-
-    const fn v6(mut self) -> Self {
-        self.family = Family::V6;
-        self
-    }
-
-    /// A proxy whose patience ends with the fault's, on the right side of it.
-    pub(crate) fn settings(&self, kind: Kind, upstream: SocketAddr) -> Settings {
-        let kernel_first = self.fault == Fault::KernelGivesUp;
-        let connect_timeout = if kernel_first {
-            10 * PATIENCE
-        } else {
-            PATIENCE
-        };
-        Settings {
-            kind,
-            upstream,
-            connect_timeout,
-            read_timeout: PATIENCE,
-            retries: u32::from(!kernel_first),
-            keep_alive: false,
-            abort_on_close: false,
-        }
-    }
-
-    /// How long an attempt lasts at least: the proxy's patience, when that is what ends it. A
-    /// proxy's clock may run a little ahead.
-    pub(crate) fn waits(&self) -> Duration {
-        let is_given_up = self.verdict.starts_with("timeout/");
-        if is_given_up {
-            PATIENCE.mul_f32(0.95)
-        } else {
-            Duration::ZERO
-        }
-    }
-
-    /// Whether the upstream accepts every connection the proxy makes.
-    pub(crate) const fn is_accepted(&self) -> bool {
-        match self.fault {
-            Fault::Upstream(behaviour) => {
-                !matches!(behaviour, Behaviour::Refuse | Behaviour::NeverAccept)
-            }
-            Fault::Firewall(verdict) => matches!(verdict, Verdict::DropData),
-            Fault::KernelGivesUp | Fault::NoNeighbour | Fault::PortsExhausted => false,
-        }
+/// A connect that failed at once.
+const fn at_once(nginx: &'static str, apache: &'static str) -> Words {
+    Words {
+        nginx: Some(nginx),
+        haproxy: Some("SC status=503"),
+        apache: Some(apache),
     }
 }

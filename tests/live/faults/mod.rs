@@ -3,6 +3,7 @@
 //! A row makes the fault, sends requests, counts the attempts in the proxy's own log, and expects
 //! gw502 to have reported exactly those.
 
+mod case;
 mod cases;
 mod row;
 
@@ -10,7 +11,8 @@ use gw502_tests::lab::Path;
 use gw502_tests::proxy::Kind;
 use libtest_mimic::Trial;
 
-pub(crate) use self::cases::{BUSY, Case, Fault};
+pub(crate) use self::case::{Case, Fault};
+pub(crate) use self::cases::BUSY;
 pub(crate) use self::row::{Load, measure};
 
 /// One trial for each row, named `faults::<fault>::<path>::<proxy>`.

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use gw502_tests::address::Address;
 use gw502_tests::agent::{Agent, Session};
 use gw502_tests::client::{self, Answers, Request};
 use gw502_tests::expect::{self, Differences, Expected};
@@ -10,7 +11,8 @@ use gw502_tests::firewall;
 use gw502_tests::lab::{Lab, Path};
 use gw502_tests::proxy::{Kind, Log, Proxy};
 use gw502_tests::report::{self, Row};
-use gw502_tests::upstream::{Behaviour, Upstream};
+use gw502_tests::route;
+use gw502_tests::upstream::{Behaviour, DeadSocket, Upstream};
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 
@@ -44,10 +46,11 @@ struct Scene {
     lab: Lab,
     upstream: Upstream,
     /// Where the proxy believes its upstream to be.
-    address: SocketAddr,
+    address: Address,
     proxy: Proxy,
     // Connections that hold the last local ports.
     _held: Vec<TcpStream>,
+    _socket: Option<DeadSocket>,
 }
 
 /// Measures one row and adds it to the table; fails with everything seen when it differs.
@@ -68,7 +71,7 @@ pub(crate) fn measure(case: &Case, path: Path, kind: Kind, load: Load) -> Result
         fault: case.name,
         proxy: kind,
         path,
-        attempts: log.attempts,
+        failed: log.attempts,
         events: events.len(),
         expected: case.verdict,
         seen: expect::verdicts(&events),
@@ -98,23 +101,33 @@ impl Scene {
         };
         let upstream =
             Upstream::start(lab.upstream(), lab.upstream_address(case.family), behaviour);
+        let tcp = upstream.address().tcp();
         let mut address = upstream.address();
+        let mut socket = None;
         match case.fault {
             Fault::Upstream(_) | Fault::PortsExhausted => {}
-            Fault::Firewall(verdict) => firewall::apply(lab.upstream(), address.port(), verdict),
+            Fault::Firewall(verdict) => firewall::apply(lab.upstream(), tcp.port(), verdict),
             Fault::KernelGivesUp => {
-                firewall::apply(lab.upstream(), address.port(), firewall::Verdict::Drop);
+                firewall::apply(lab.upstream(), tcp.port(), firewall::Verdict::Drop);
                 firewall::shorten_syn_timeout(lab.proxy());
             }
             Fault::NoNeighbour => {
                 firewall::shorten_neighbour_probes(lab.proxy());
-                address.set_ip(lab.nobodys_address(case.family));
+                let nobody = lab.nobodys_address(case.family);
+                address = SocketAddr::new(nobody, tcp.port()).into();
+            }
+            Fault::Route(route) => {
+                address = route::lead_nowhere(lab.proxy(), case.family, route).into();
+            }
+            Fault::Socket(dead) => {
+                let made = socket.insert(DeadSocket::new(lab.scratch(), dead));
+                address = made.address().clone();
             }
         }
-        let proxy = Proxy::start(&lab, &case.settings(kind, address));
+        let proxy = Proxy::start(&lab, &case.settings(kind, address.clone()));
         // After the proxy: its listener needs a port too.
         let held = match case.fault {
-            Fault::PortsExhausted => firewall::exhaust_ports(lab.proxy(), address),
+            Fault::PortsExhausted => firewall::exhaust_ports(lab.proxy(), tcp),
             _ => Vec::new(),
         };
         Self {
@@ -123,15 +136,16 @@ impl Scene {
             address,
             proxy,
             _held: held,
+            _socket: socket,
         }
     }
 
     #[track_caller]
     fn send(&self, case: &Case, load: Load) -> Answers {
         let request = match self.proxy.kind() {
-            Kind::Nginx | Kind::Haproxy if case.client_leaves => Request::Leave,
-            Kind::Nginx | Kind::Haproxy => Request::Get,
             Kind::NginxStream | Kind::HaproxyTcp => Request::Silence,
+            Kind::Nginx | Kind::Haproxy | Kind::Apache if case.client_leaves => Request::Leave,
+            Kind::Nginx | Kind::Haproxy | Kind::Apache => Request::Get,
         };
         // A client beside the proxy would need a port too.
         let (namespace, target) = if case.fault == Fault::PortsExhausted {
@@ -148,11 +162,12 @@ impl Scene {
     fn compare(&self, case: &Case, answers: &Answers, log: &Log, session: &Session) -> Differences {
         let expected = Expected {
             verdict: case.verdict,
-            upstream: self.address,
+            upstream: &self.address,
             netns: self.lab.proxy().inode(),
             workers: self.proxy.workers(),
             comm: self.proxy.kind().program(),
             status: answers.status(),
+            errno: case.errno,
             waited: case.waits(),
         };
         expect::compare(&expected, log, session)

@@ -1,11 +1,12 @@
 //! gw502's JSON, read by name.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use serde_json::Value;
 
 use super::parse;
+use crate::address::Address;
 
 /// One object of schema `gw502.failure/1`.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,16 +32,19 @@ impl Event {
         format!("{}/{}", word("class"), word("cause"))
     }
 
-    /// The upstream's address and port.
+    /// Where the upstream is.
     #[must_use]
-    pub fn upstream(&self) -> Option<SocketAddr> {
-        endpoint(self.0.get("upstream")?)
+    pub fn upstream(&self) -> Option<Address> {
+        Address::from_json(self.0.get("upstream")?)
     }
 
     /// The proxy's end of the connection.
     #[must_use]
     pub fn local(&self) -> Option<SocketAddr> {
-        endpoint(self.0.get("local")?)
+        match Address::from_json(self.0.get("local")?)? {
+            Address::Tcp(address) => Some(address),
+            Address::Unix(_) | Address::Abstract(_) => None,
+        }
     }
 
     /// The first piece of evidence of this kind.
@@ -91,19 +95,19 @@ impl Summary {
     /// How many attempts were counted to `upstream` from the namespace `netns`; none when the
     /// summary does not name it.
     #[must_use]
-    pub fn attempts(&self, netns: u64, upstream: SocketAddr) -> Option<u64> {
+    pub fn attempts(&self, netns: u64, upstream: &Address) -> Option<u64> {
         self.entry(netns, upstream)?.get("attempts")?.as_u64()
     }
 
     /// How many of them were established.
     #[must_use]
-    pub fn established(&self, netns: u64, upstream: SocketAddr) -> Option<u64> {
+    pub fn established(&self, netns: u64, upstream: &Address) -> Option<u64> {
         self.entry(netns, upstream)?.get("established")?.as_u64()
     }
 
     /// How many of them failed.
     #[must_use]
-    pub fn failed(&self, netns: u64, upstream: SocketAddr) -> Option<u64> {
+    pub fn failed(&self, netns: u64, upstream: &Address) -> Option<u64> {
         self.entry(netns, upstream)?.get("failed")?.as_u64()
     }
 
@@ -119,11 +123,11 @@ impl Summary {
         self.0.get("skipped")
     }
 
-    fn entry(&self, netns: u64, upstream: SocketAddr) -> Option<&Value> {
+    fn entry(&self, netns: u64, upstream: &Address) -> Option<&Value> {
         let entries = self.0.get("upstreams")?.as_array()?;
         entries.iter().find(|entry| {
             entry.get("netns").and_then(Value::as_u64) == Some(netns)
-                && entry.get("upstream").and_then(endpoint) == Some(upstream)
+                && entry.get("upstream").and_then(Address::from_json).as_ref() == Some(upstream)
         })
     }
 }
@@ -134,15 +138,10 @@ impl fmt::Display for Summary {
     }
 }
 
-/// An object with `address` and `port`.
-fn endpoint(value: &Value) -> Option<SocketAddr> {
-    let address: IpAddr = value.get("address")?.as_str()?.parse().ok()?;
-    let port = u16::try_from(value.get("port")?.as_u64()?).ok()?;
-    Some(SocketAddr::new(address, port))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::{Event, Summary};
 
     #[test]
@@ -151,7 +150,8 @@ mod tests {
             "upstream":{"address":"fd50::2","port":80},"netns":7,"proxy":{"pid":3,"comm":"nginx"}}"#;
         let event = Event::parse(line).expect("an event");
         assert_eq!(event.verdict(), "refused/refused");
-        assert_eq!(event.upstream(), "[fd50::2]:80".parse().ok());
+        let upstream: SocketAddr = "[fd50::2]:80".parse().expect("an address");
+        assert_eq!(event.upstream(), Some(upstream.into()));
         assert_eq!(
             (event.netns(), event.number("/proxy/pid")),
             (Some(7), Some(3))
@@ -170,9 +170,10 @@ mod tests {
         let line = r#"{"schema":"gw502.summary/1","upstreams":[
             {"upstream":{"address":"10.50.2.2","port":80},"netns":7,"attempts":12,"established":3}]}"#;
         let summary = Summary::parse(line).expect("a summary");
-        let upstream = "10.50.2.2:80".parse().expect("an address");
-        assert_eq!(summary.attempts(7, upstream), Some(12));
-        assert_eq!(summary.established(7, upstream), Some(3));
-        assert_eq!(summary.attempts(8, upstream), None);
+        let upstream: SocketAddr = "10.50.2.2:80".parse().expect("an address");
+        let upstream = upstream.into();
+        assert_eq!(summary.attempts(7, &upstream), Some(12));
+        assert_eq!(summary.established(7, &upstream), Some(3));
+        assert_eq!(summary.attempts(8, &upstream), None);
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::address::Address;
 use crate::agent::{Event, Session};
 use crate::proxy::Log;
 
@@ -14,7 +14,7 @@ pub struct Expected<'a> {
     /// `class/cause` of every event.
     pub verdict: &'a str,
     /// Upstream of every event.
-    pub upstream: SocketAddr,
+    pub upstream: &'a Address,
     /// The network namespace the proxy lives in.
     pub netns: u64,
     /// The processes one of which every event must name.
@@ -24,6 +24,9 @@ pub struct Expected<'a> {
     /// The status every client got, which every event must have foretold; `None` when the clients
     /// do not speak HTTP.
     pub status: Option<u16>,
+    /// The errno that `connect()` itself returned, so that there was no port yet; `None` when it
+    /// failed later.
+    pub errno: Option<&'a str>,
     /// Every event ended an attempt that lasted at least so long.
     pub waited: Duration,
 }
@@ -133,7 +136,7 @@ fn compare_event(
     differences.check(
         &field("upstream"),
         &Some(expected.upstream),
-        &event.upstream(),
+        &event.upstream().as_ref(),
     );
     differences.check(
         &field("proxy.comm"),
@@ -157,6 +160,14 @@ fn compare_event(
             &field("expect"),
             &Some(u64::from(status)),
             &event.number("/expect"),
+        );
+    }
+    if let Some(errno) = expected.errno {
+        let seen = (event.text("/errno"), event.text("/phase"), event.local());
+        differences.check(
+            &field("errno, phase and local"),
+            &(Some(errno), Some("connect"), None),
+            &seen,
         );
     }
     let elapsed = event.number("/elapsed_us").map(Duration::from_micros);

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::{Expected, compare};
+use crate::address::Address;
 use crate::agent::{Event, Session, Summary};
 use crate::proxy::Log;
 
 const EVENT: &str = r#"{"schema":"gw502.failure/1","time":"2026-11-22T23:40:12Z","host":"edge-1",
-    "id":"ID","class":"refused","cause":"refused","phase":"connect",
+    "id":"ID","class":"refused","cause":"refused","errno":"ECONNREFUSED","phase":"connect",
     "upstream":{"address":"10.50.2.2","port":80},"netns":7,"proxy":{"pid":3,"comm":"nginx"},
     "elapsed_us":90,"expect":502,"evidence":[{"what":"rst_received"}],"hook":"tracepoint"}"#;
 
@@ -29,11 +30,12 @@ fn session(from: &str, to: &str) -> Session {
 fn differences(attempts: usize, session: &Session) -> String {
     let expected = Expected {
         verdict: "refused/refused",
-        upstream: "10.50.2.2:80".parse().expect("an address"),
+        upstream: &Address::Tcp("10.50.2.2:80".parse().expect("an address")),
         netns: 7,
         workers: &[3, 4],
         comm: "nginx",
         status: Some(502),
+        errno: Some("ECONNREFUSED"),
         waited: Duration::from_micros(80),
     };
     let log = Log {
@@ -62,6 +64,13 @@ fn each_wrong_field_is_named_once() {
         ("nginx", "swapper/0", "proxy.comm"),
         ("502,", "503,", "expect"),
         ("\"elapsed_us\":90", "\"elapsed_us\":70", "elapsed_us"),
+        ("ECONNREFUSED", "EACCES", "errno"),
+        ("\"connect\"", "\"request\"", "phase"),
+        (
+            "\"netns\"",
+            "\"local\":{\"address\":\"10.50.2.1\",\"port\":4000},\"netns\"",
+            "local",
+        ),
         ("\"hook\"", "\"hooks\"", "fields"),
         ("01B", "01A", "number of different ids"),
     ];

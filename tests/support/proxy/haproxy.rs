@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Kind, Log, Settings};
+use super::{Kind, Log, Settings, USER};
+use crate::address::Address;
 use crate::scratch::Scratch;
 
 /// Starts the line of each finished request.
@@ -24,7 +25,11 @@ pub(super) fn command(settings: &Settings, port: u16, scratch: &Scratch, log: &P
 
 fn configuration(settings: &Settings, port: u16, log: &Path) -> String {
     let log = log.display();
-    let upstream = settings.upstream;
+    let upstream = match &settings.upstream {
+        Address::Tcp(address) => address.to_string(),
+        Address::Unix(path) => format!("unix@{}", path.display()),
+        Address::Abstract(name) => format!("abns@{name}"),
+    };
     let retries = settings.retries;
     let connect = settings.connect_timeout.as_millis();
     let read = settings.read_timeout.as_millis();
@@ -49,6 +54,7 @@ fn configuration(settings: &Settings, port: u16, log: &Path) -> String {
         global
             log {log} format raw local0
             maxconn 8000
+            user {USER}
         defaults
             mode {mode}
             log global

@@ -3,8 +3,10 @@
 //! `HAProxy`'s threads share its standard output and give a line up when another one holds it for
 //! too long: 1 line of 6 was missing under load. Each thread has its own sender to a socket.
 
+use std::fs;
 use std::io::{self, Read};
 use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +32,8 @@ impl LogSocket {
     pub(super) fn bind(namespace: &Namespace, path: PathBuf) -> Self {
         namespace.set_sysctl("net/unix/max_dgram_qlen", QUEUE);
         let socket = namespace.enter(|| UnixDatagram::bind(&path).expect("a socket of our own"));
+        // The proxy does not run as root.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("our own socket");
         let reader = Datagrams(socket.try_clone().expect("a second handle"));
         Self {
             socket,

@@ -3,6 +3,7 @@
 //! A proxy's own log is the truth that gw502 is measured against: how many attempts were really
 //! made, and what the proxy thought of each.
 
+mod apache;
 mod haproxy;
 mod log_socket;
 mod nginx;
@@ -14,6 +15,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use self::log_socket::LogSocket;
+use crate::address::Address;
 use crate::capture::Capture;
 use crate::deadline;
 use crate::lab::Lab;
@@ -22,6 +24,12 @@ use crate::process::Process;
 
 /// How long a proxy may take to start, and to write a line it owes.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Worker processes of each proxy that has any, so that a wrong process id has a chance to show.
+const WORKERS: usize = 2;
+
+/// Whom the workers run as: root may connect to any socket.
+const USER: &str = "www-data";
 
 /// A proxy program and the way it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +42,8 @@ pub enum Kind {
     Haproxy,
     /// `HAProxy`, `mode tcp`.
     HaproxyTcp,
+    /// Apache, `ProxyPass`.
+    Apache,
 }
 
 impl Kind {
@@ -43,6 +53,7 @@ impl Kind {
         match self {
             Self::Nginx | Self::NginxStream => "nginx",
             Self::Haproxy | Self::HaproxyTcp => "haproxy",
+            Self::Apache => "apache2",
         }
     }
 
@@ -50,6 +61,12 @@ impl Kind {
     #[must_use]
     pub const fn is_nginx(self) -> bool {
         matches!(self, Self::Nginx | Self::NginxStream)
+    }
+
+    /// Whether it is `HAProxy`, in either mode.
+    #[must_use]
+    pub const fn is_haproxy(self) -> bool {
+        matches!(self, Self::Haproxy | Self::HaproxyTcp)
     }
 }
 
@@ -60,27 +77,28 @@ impl fmt::Display for Kind {
             Self::NginxStream => "nginx-stream",
             Self::Haproxy => "haproxy",
             Self::HaproxyTcp => "haproxy-tcp",
+            Self::Apache => "apache",
         })
     }
 }
 
 /// How a proxy is configured.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Program and mode.
     pub kind: Kind,
     /// The only upstream it has.
-    pub upstream: SocketAddr,
+    pub upstream: Address,
     /// How long it waits for a connection to the upstream.
     pub connect_timeout: Duration,
     /// How long it waits for the upstream's answer.
     pub read_timeout: Duration,
-    /// How often `HAProxy` tries again after a failed connection; nginx has one upstream and
-    /// never does.
+    /// How often `HAProxy` tries again after a failed connection; the others have one upstream and
+    /// never do.
     pub retries: u32,
     /// Whether it keeps connections to the upstream for the next request.
     pub keep_alive: bool,
-    /// Whether `HAProxy` ends an attempt when its client leaves; nginx always does.
+    /// Whether `HAProxy` ends an attempt when its client leaves; nginx always does, Apache never.
     pub abort_on_close: bool,
 }
 
@@ -100,7 +118,7 @@ pub struct Log {
 pub struct Proxy {
     kind: Kind,
     process: Process,
-    // Where `HAProxy` logs to; nginx logs to its standard outputs.
+    // Where `HAProxy` logs to; the others log to their standard outputs.
     log: Option<LogSocket>,
     port: u16,
     workers: Vec<u32>,
@@ -113,11 +131,14 @@ impl Proxy {
     pub fn start(lab: &Lab, settings: &Settings) -> Self {
         let port = free_port(lab.proxy());
         let scratch = lab.scratch();
-        let log = (!settings.kind.is_nginx())
+        let log = settings
+            .kind
+            .is_haproxy()
             .then(|| LogSocket::bind(lab.proxy(), scratch.join(&format!("log-{port}"))));
         let mut command = match &log {
-            None => nginx::command(settings, port, scratch),
             Some(log) => haproxy::command(settings, port, scratch, log.path()),
+            None if settings.kind == Kind::Apache => apache::command(settings, port, scratch),
+            None => nginx::command(settings, port, scratch),
         };
         let process = lab.proxy().enter(|| Process::start(&mut command));
         let mut proxy = Self {
@@ -161,11 +182,11 @@ impl Proxy {
         let lines = self.lines();
         lines.wait(PATIENCE, |lines| self.read(lines).requests >= requests);
         let mut log = self.read(&lines.lines());
-        if self.kind.is_nginx() {
+        if !self.kind.is_haproxy() {
             // Written before the request's own line, to another pipe.
-            let owed = |lines: &[String]| nginx::complaints(lines).len() >= log.attempts;
+            let owed = |lines: &[String]| self.complaints(lines).len() >= log.attempts;
             self.process.stderr.wait(Duration::from_millis(200), owed);
-            log.complaints = nginx::complaints(&self.process.stderr.lines());
+            log.complaints = self.complaints(&self.process.stderr.lines());
         }
         log
     }
@@ -198,11 +219,21 @@ impl Proxy {
     }
 
     fn read(&self, lines: &[String]) -> Log {
-        if self.kind.is_nginx() {
-            nginx::read(lines)
-        } else {
-            haproxy::read(lines)
+        match self.kind {
+            Kind::Nginx | Kind::NginxStream => nginx::read(lines),
+            Kind::Haproxy | Kind::HaproxyTcp => haproxy::read(lines),
+            Kind::Apache => apache::read(lines),
         }
+    }
+
+    /// The lines of an error log that speak of an upstream.
+    fn complaints(&self, lines: &[String]) -> Vec<String> {
+        let is_complaint = match self.kind {
+            Kind::Apache => apache::is_complaint,
+            _ => nginx::is_complaint,
+        };
+        let complaints = lines.iter().filter(|line| is_complaint(line));
+        complaints.cloned().collect()
     }
 
     #[track_caller]
@@ -212,12 +243,12 @@ impl Proxy {
                 self.process.stderr.wait_end(PATIENCE);
                 panic!("{command:?} ended at once, {status}:\n{}", self.text());
             }
-            let complete = if self.kind.is_nginx() {
-                self.workers = children(self.process.pid());
-                self.workers.len() == nginx::WORKERS
-            } else {
+            let complete = if self.kind.is_haproxy() {
                 self.workers = vec![self.process.pid()];
                 true
+            } else {
+                self.workers = children(self.process.pid());
+                self.workers.len() == WORKERS
             };
             complete && listens(namespace, self.port)
         });

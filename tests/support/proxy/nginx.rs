@@ -2,11 +2,8 @@
 
 use std::process::Command;
 
-use super::{Kind, Log, Settings};
+use super::{Kind, Log, Settings, USER, WORKERS};
 use crate::scratch::Scratch;
-
-/// Worker processes, so that a wrong process id has a chance to show.
-pub(super) const WORKERS: usize = 2;
 
 /// Starts the line of each finished request.
 const MARK: &str = "request ";
@@ -37,6 +34,7 @@ fn configuration(settings: &Settings, port: u16, scratch: &Scratch) -> String {
         "
         {module}
         daemon off;
+        user {USER};
         worker_processes {WORKERS};
         error_log stderr;
         pid {directory}/nginx-{port}.pid;
@@ -48,7 +46,7 @@ fn configuration(settings: &Settings, port: u16, scratch: &Scratch) -> String {
 
 fn http(settings: &Settings, port: u16, scratch: &Scratch) -> String {
     let directory = scratch.path().display();
-    let upstream = settings.upstream;
+    let upstream = &settings.upstream;
     let connect = settings.connect_timeout.as_millis();
     let read = settings.read_timeout.as_millis();
     let (pool, version) = if settings.keep_alive {
@@ -88,7 +86,7 @@ fn http(settings: &Settings, port: u16, scratch: &Scratch) -> String {
 }
 
 fn stream(settings: &Settings, port: u16) -> String {
-    let upstream = settings.upstream;
+    let upstream = &settings.upstream;
     let connect = settings.connect_timeout.as_millis();
     let read = settings.read_timeout.as_millis();
     format!(
@@ -127,11 +125,7 @@ fn attempts(upstream_addr: &str) -> usize {
         .count()
 }
 
-/// The lines of the error log that speak of an upstream.
-pub(super) fn complaints(lines: &[String]) -> Vec<String> {
-    lines
-        .iter()
-        .filter(|line| line.contains("upstream: \""))
-        .cloned()
-        .collect()
+/// Whether a line of the error log speaks of an upstream.
+pub(super) fn is_complaint(line: &str) -> bool {
+    line.contains("upstream: \"")
 }

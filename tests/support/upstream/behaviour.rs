@@ -1,7 +1,6 @@
 //! What an upstream does with a connection.
 
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -9,6 +8,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt::Linger};
 
+use super::stream::Stream;
 use super::{Counters, Visit, readable, readable_within};
 use crate::deadline;
 use crate::tolerate;
@@ -75,7 +75,7 @@ impl Behaviour {
     }
 
     /// Treats one connection, to its end or until told to stop.
-    pub(crate) fn serve(self, stream: TcpStream, counters: &Counters, stopped: &UnixStream) {
+    pub(crate) fn serve(self, stream: impl Stream, counters: &Counters, stopped: &UnixStream) {
         // A failed read or write is the peer's end of the connection: nothing is left to do, and
         // the counters have what happened before.
         let mut connection = Connection {
@@ -145,15 +145,15 @@ impl Behaviour {
 }
 
 /// One accepted connection; closed when dropped.
-struct Connection<'a> {
-    stream: TcpStream,
+struct Connection<'a, S> {
+    stream: S,
     counters: &'a Counters,
     stopped: &'a UnixStream,
     /// The path of the last request.
     asked: String,
 }
 
-impl Connection<'_> {
+impl<S: Stream> Connection<'_, S> {
     /// Reads up to the empty line that ends a request without a body; `false` at the end of the
     /// connection.
     fn read_request(&mut self) -> bool {
@@ -184,8 +184,7 @@ impl Connection<'_> {
         let head = String::from_utf8_lossy(request);
         let path = head.split_whitespace().nth(1).unwrap_or_default();
         path.clone_into(&mut self.asked);
-        // A peer that has reset the connection has no address any more.
-        if let Ok(peer) = self.stream.peer_addr() {
+        if let Some(peer) = self.stream.peer() {
             let path = self.asked.clone();
             let mut visits = self
                 .counters
@@ -248,7 +247,7 @@ impl Connection<'_> {
     }
 
     fn note_broken(&self) {
-        if let Ok(peer) = self.stream.peer_addr() {
+        if let Some(peer) = self.stream.peer() {
             self.counters
                 .broken
                 .lock()

@@ -4,10 +4,13 @@
 //! handle its connections. Dropping it stops and joins them all.
 
 mod behaviour;
+mod dead;
+mod stream;
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -17,6 +20,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage};
 
 pub use self::behaviour::{Behaviour, Last};
+pub use self::dead::{Dead, DeadSocket};
+use self::stream::Listener;
+use crate::address::Address;
 use crate::netns::Namespace;
 use crate::tolerate;
 
@@ -53,7 +59,7 @@ pub(crate) struct Counters {
 /// A server inside a namespace.
 #[derive(Debug)]
 pub struct Upstream {
-    address: SocketAddr,
+    address: Address,
     counters: Arc<Counters>,
     // A listener that nobody accepts from, or a port that is only kept.
     _idle: Option<OwnedFd>,
@@ -68,7 +74,6 @@ impl Upstream {
     pub fn start(namespace: &Namespace, address: IpAddr, behaviour: Behaviour) -> Self {
         let socket = namespace.enter(|| bind(address));
         let address = local_address(&socket);
-        let counters = Arc::new(Counters::default());
         if behaviour != Behaviour::Refuse {
             let backlog = socket::Backlog::new(4096).expect("a usual backlog");
             socket::listen(&socket, backlog).expect("a bound socket listens");
@@ -76,7 +81,7 @@ impl Upstream {
         if matches!(behaviour, Behaviour::Refuse | Behaviour::NeverAccept) {
             return Self {
                 address,
-                counters,
+                counters: Arc::default(),
                 _idle: Some(socket),
                 stop: None,
                 acceptor: None,
@@ -84,6 +89,21 @@ impl Upstream {
         }
         let listener = TcpListener::from(socket);
         listener.set_nonblocking(true).expect("our own socket");
+        Self::serve(address, listener, behaviour)
+    }
+
+    /// Starts one on a unix socket at `path`, which everybody may connect to.
+    #[must_use]
+    #[track_caller]
+    pub fn start_unix(path: &Path, behaviour: Behaviour) -> Self {
+        let listener = dead::listen(path);
+        listener.set_nonblocking(true).expect("our own socket");
+        Self::serve(path.into(), listener, behaviour)
+    }
+
+    #[track_caller]
+    fn serve(address: Address, listener: impl Listener, behaviour: Behaviour) -> Self {
+        let counters = Arc::new(Counters::default());
         let (stop, stopped) = UnixStream::pair().expect("a socket pair");
         let acceptor = thread::spawn({
             let counters = Arc::clone(&counters);
@@ -100,8 +120,8 @@ impl Upstream {
 
     /// Where it listens, or would.
     #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> Address {
+        self.address.clone()
     }
 
     /// What it did so far.
@@ -146,10 +166,15 @@ impl Drop for Upstream {
 }
 
 /// Accepts until told to stop, one thread for each connection, and joins them.
-fn accept(listener: &TcpListener, behaviour: Behaviour, counters: &Counters, stopped: &UnixStream) {
+fn accept(
+    listener: &impl Listener,
+    behaviour: Behaviour,
+    counters: &Counters,
+    stopped: &UnixStream,
+) {
     thread::scope(|scope| {
         while readable(listener, stopped) {
-            let Ok((stream, _)) = listener.accept() else {
+            let Ok(stream) = listener.next() else {
                 continue;
             };
             counters.accepted.fetch_add(1, Ordering::Relaxed);
@@ -204,9 +229,10 @@ fn bind(address: IpAddr) -> OwnedFd {
 }
 
 #[track_caller]
-fn local_address(socket: &OwnedFd) -> SocketAddr {
+fn local_address(socket: &OwnedFd) -> Address {
     let copy = socket.try_clone().expect("a second handle");
     TcpListener::from(copy)
         .local_addr()
         .expect("a bound socket has an address")
+        .into()
 }
