@@ -18,6 +18,7 @@ mod silence;
 mod sockets;
 mod storm;
 mod table;
+mod uploads;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ fn every_trial() -> Vec<Trial> {
         silence::trials(),
         sockets::trials(),
         reuse::trials(),
+        uploads::trials(),
         patience::trials(),
         filters::trials(),
         storm::trials(),

@@ -8,6 +8,7 @@ use gw502_tests::agent::{Agent, Event, Session};
 use gw502_tests::expect::{self, Differences};
 use gw502_tests::lab::{Family, Lab, Path};
 use gw502_tests::proxy::{Kind, Proxy, Settings};
+use gw502_tests::report::{self, Row};
 use gw502_tests::upstream::{Behaviour, Upstream};
 use libtest_mimic::Failed;
 
@@ -19,6 +20,43 @@ pub(crate) const LATE: Duration = Duration::from_secs(2);
 
 /// The proxies that speak HTTP.
 pub(crate) const HTTP: [Kind; 2] = [Kind::Nginx, Kind::Haproxy];
+
+/// A fault of the table that takes more than one request to make.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fault {
+    pub(crate) name: &'static str,
+    /// `class/cause` of every event.
+    pub(crate) verdict: &'static str,
+    /// What every complaint in the proxy's log says, one for each failure; `None` when it says
+    /// nothing.
+    pub(crate) words: Option<&'static str>,
+}
+
+/// A fault by the name it has in the table.
+pub(crate) const fn fault(name: &'static str, verdict: &'static str) -> Fault {
+    Fault {
+        name,
+        verdict,
+        words: None,
+    }
+}
+
+impl Fault {
+    /// What either proxy says about it.
+    pub(crate) const fn says(
+        mut self,
+        kind: Kind,
+        nginx: &'static str,
+        haproxy: Option<&'static str>,
+    ) -> Self {
+        self.words = if kind.is_nginx() {
+            Some(nginx)
+        } else {
+            haproxy
+        };
+        self
+    }
+}
 
 /// Where a trial happens. The upstream goes first: the proxy sees its connections end.
 pub(crate) struct Scene {
@@ -90,6 +128,40 @@ impl Scene {
         differences.check("exit code", &0, &session.code);
     }
 
+    /// Compares the events and the proxy's log with what failed, and adds a row to the table.
+    pub(crate) fn compare_fault(
+        &self,
+        fault: &Fault,
+        failed: usize,
+        session: &Session,
+        differences: &mut Differences,
+    ) {
+        self.compare(session, differences);
+        let events = self.events(session);
+        differences.check("number of events", &failed, &events.len());
+        all_are(&events, fault.verdict, differences);
+        let owed = if fault.words.is_some() { failed } else { 0 };
+        let complaints = self.proxy.wait_complaints(owed);
+        differences.check("complaints in the proxy's log", &owed, &complaints.len());
+        let words = fault.words.unwrap_or_default();
+        for line in complaints.iter().filter(|line| !line.contains(words)) {
+            differences.note(format!(
+                "the proxy's log: expected {words:?}, seen {line:?}"
+            ));
+        }
+        report::add(Row {
+            fault: fault.name,
+            proxy: self.proxy.kind(),
+            path: self.lab.path(),
+            failed,
+            events: events.len(),
+            expected: fault.verdict,
+            seen: expect::verdicts(&events),
+            log_lines: complaints.len(),
+            agrees: differences.is_empty(),
+        });
+    }
+
     /// Checks that there is one event for each connection the upstream broke off, by its address.
     pub(crate) fn compare_broken(&self, session: &Session, differences: &mut Differences) {
         let mut broken = self.upstream.broken();
@@ -142,7 +214,7 @@ pub(crate) const fn settings(kind: Kind, upstream: Address) -> Settings {
 }
 
 /// Checks the cause of every event.
-pub(crate) fn all_are(events: &[&Event], verdict: &str, differences: &mut Differences) {
+fn all_are(events: &[&Event], verdict: &str, differences: &mut Differences) {
     for (index, event) in events.iter().enumerate() {
         let field = format!("event {index}, class/cause");
         differences.check(&field, verdict, event.verdict().as_str());

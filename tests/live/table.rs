@@ -44,7 +44,9 @@ fn print() -> Result<(), libtest_mimic::Failed> {
     println!("\n\n{}", report::table(&rows));
     for kind in [Kind::Nginx, Kind::Haproxy, Kind::Apache] {
         let program = kind.program();
-        let of_it = rows.iter().filter(|row| row.proxy.program() == program);
+        let of_it = rows
+            .iter()
+            .filter(|row| row.failed > 0 && row.proxy.program() == program);
         let faults: BTreeSet<_> = of_it.map(|row| row.fault).collect();
         println!("{} faults through {program}", faults.len());
     }

@@ -87,15 +87,32 @@ pub(crate) const ALL: &[Case] = &[
         .v6()
         .says(connect("13: Permission denied"))
         .is("unreachable/admin-prohibited"),
+    firewall("icmp6_no_route", Verdict::Icmp6("no-route"))
+        .v6()
+        .says(connect("101: Network is unreachable"))
+        .is("unreachable/no-route"),
+    firewall("icmp6_addr_unreachable", Verdict::Icmp6("addr-unreachable"))
+        .v6()
+        .says(NO_ROUTE)
+        .is("unreachable/host-unreachable"),
     firewall("syn_dropped", Verdict::Drop)
         .says(SYN_UNANSWERED)
         .is("timeout/syn-unanswered")
         .on(EVERYWHERE),
+    firewall("syn_dropped_v6", Verdict::Drop)
+        .v6()
+        .says(SYN_UNANSWERED)
+        .is("timeout/syn-unanswered"),
     case("syn_timeout_by_the_kernel", Fault::KernelGivesUp)
         .says(connect("110: Connection timed out"))
         .is("timeout/syn-unanswered")
         .on(VETH),
     case("no_neighbour", Fault::NoNeighbour)
+        .says(NO_ROUTE)
+        .is("unreachable/neighbour-failed")
+        .on(VETH),
+    case("no_neighbour_v6", Fault::NoNeighbour)
+        .v6()
         .says(NO_ROUTE)
         .is("unreachable/neighbour-failed")
         .on(VETH),
@@ -107,6 +124,10 @@ pub(crate) const ALL: &[Case] = &[
         .says(RESET)
         .is("reset/reset-before-response")
         .on(EVERYWHERE),
+    upstream("reset_after_request_v6", Behaviour::ResetAfterRequest)
+        .v6()
+        .says(RESET)
+        .is("reset/reset-before-response"),
     upstream("close_with_unread_request", Behaviour::CloseUnread)
         .says(RESET)
         .is("reset/reset-before-response")
@@ -115,6 +136,10 @@ pub(crate) const ALL: &[Case] = &[
         .says(words("upstream prematurely closed connection", "end=SH"))
         .is("closed/closed-before-response")
         .on(EVERYWHERE),
+    upstream("close_after_request_v6", Behaviour::CloseAfterRequest)
+        .v6()
+        .says(words("upstream prematurely closed connection", "end=SH"))
+        .is("closed/closed-before-response"),
     // A RST that HAProxy sees before it has finished connecting is a failed connect to it: SC.
     upstream("reset_on_accept", Behaviour::ResetOnAccept)
         .through(RAW)
@@ -130,6 +155,10 @@ pub(crate) const ALL: &[Case] = &[
         .says(NO_ANSWER)
         .is("timeout/response-timeout")
         .on(EVERYWHERE),
+    upstream("hang_v6", Behaviour::Hang)
+        .v6()
+        .says(NO_ANSWER)
+        .is("timeout/response-timeout"),
     upstream("never_accepted", Behaviour::NeverAccept)
         .says(NO_ANSWER)
         .is("timeout/response-timeout")
@@ -144,6 +173,10 @@ pub(crate) const ALL: &[Case] = &[
         .says(NO_ANSWER)
         .is("timeout/peer-vanished")
         .on(EVERYWHERE),
+    firewall("path_dies_v6", Verdict::DropData)
+        .v6()
+        .says(NO_ANSWER)
+        .is("timeout/peer-vanished"),
     route("no_route", Route::Missing)
         .says(NETWORK_UNREACHABLE)
         .with("ENETUNREACH")

@@ -184,11 +184,22 @@ impl Proxy {
         let mut log = self.read(&lines.lines());
         if !self.kind.is_haproxy() {
             // Written before the request's own line, to another pipe.
-            let owed = |lines: &[String]| self.complaints(lines).len() >= log.attempts;
-            self.process.stderr.wait(Duration::from_millis(200), owed);
-            log.complaints = self.complaints(&self.process.stderr.lines());
+            log.complaints = self.wait_complaints(log.attempts);
         }
         log
+    }
+
+    /// Waits until it has complained `count` times, not for long, and returns its complaints.
+    #[must_use]
+    pub fn wait_complaints(&self, count: usize) -> Vec<String> {
+        let lines = if self.kind.is_haproxy() {
+            self.lines()
+        } else {
+            &self.process.stderr
+        };
+        let owed = |lines: &[String]| self.complaints(lines).len() >= count;
+        lines.wait(Duration::from_millis(200), owed);
+        self.complaints(&lines.lines())
     }
 
     /// Waits until it has logged `requests` requests and returns how many attempts it made for
@@ -226,11 +237,12 @@ impl Proxy {
         }
     }
 
-    /// The lines of an error log that speak of an upstream.
+    /// The lines that speak of an upstream's failure.
     fn complaints(&self, lines: &[String]) -> Vec<String> {
         let is_complaint = match self.kind {
+            Kind::Nginx | Kind::NginxStream => nginx::is_complaint,
+            Kind::Haproxy | Kind::HaproxyTcp => return haproxy::read(lines).complaints,
             Kind::Apache => apache::is_complaint,
-            _ => nginx::is_complaint,
         };
         let complaints = lines.iter().filter(|line| is_complaint(line));
         complaints.cloned().collect()
