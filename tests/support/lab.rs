@@ -24,6 +24,10 @@ const PROXY_V6: Ipv6Addr = Ipv6Addr::new(0xfd50, 2, 0, 0, 0, 0, 0, 1);
 const UPSTREAM_V6: Ipv6Addr = Ipv6Addr::new(0xfd50, 2, 0, 0, 0, 0, 0, 2);
 const NOBODY_V6: Ipv6Addr = Ipv6Addr::new(0xfd50, 2, 0, 0, 0, 0, 0, 0x99);
 
+/// The ends of a veth pair.
+const LEFT_MAC: &str = "02:00:00:00:02:01";
+const RIGHT_MAC: &str = "02:00:00:00:02:02";
+
 /// The way packets take from the proxy to the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Path {
@@ -90,6 +94,9 @@ impl Lab {
         };
         give_addresses(&proxy, PROXY_V4, PROXY_V6);
         give_addresses(&upstream, UPSTREAM_V4, UPSTREAM_V6);
+        if path == Path::Veth {
+            introduce(&proxy, &upstream);
+        }
         Self {
             path,
             _relay: relay,
@@ -161,9 +168,23 @@ pub fn sweep() {
 
 #[track_caller]
 fn join_by_veth(left: &Namespace, right: &Namespace) {
-    let ends = ["link", "add", DEVICE, "netns", left.name(), "type", "veth"];
-    let peer = ["peer", "name", DEVICE, "netns", right.name()];
-    run("ip", &[&ends[..], &peer[..]].concat());
+    let link = ["link", "add", DEVICE, "address", LEFT_MAC];
+    let from = ["netns", left.name(), "type", "veth"];
+    let peer = ["peer", "name", DEVICE, "address", RIGHT_MAC];
+    let to = ["netns", right.name()];
+    run("ip", &[&link[..], &from[..], &peer[..], &to[..]].concat());
+}
+
+/// Makes the two known to each other over IPv6: the first solicitation on a new link is lost, and
+/// the next one comes a second later. IPv4 has no such start.
+#[track_caller]
+fn introduce(left: &Namespace, right: &Namespace) {
+    let ends = [(left, UPSTREAM_V6, RIGHT_MAC), (right, PROXY_V6, LEFT_MAC)];
+    for (namespace, neighbour, mac) in ends {
+        let neighbour = neighbour.to_string();
+        let known = ["neigh", "add", neighbour.as_str(), "lladdr", mac];
+        namespace.ip(&[&known[..], &["dev", DEVICE, "nud", "permanent"]].concat());
+    }
 }
 
 #[track_caller]
