@@ -329,8 +329,8 @@ impl Several {
         let says_so = session
             .stderr
             .lines()
-            .any(|line| line.starts_with("ready:") && line.contains("syscalls off"));
-        differences.check("ready: says that system calls are off", &is_off, &says_so);
+            .any(|line| line.starts_with("ready:") && line.contains("blind to unix sockets"));
+        differences.check("ready: says that it is blind to them", &is_off, &says_so);
         if let Some(skipped) = skipped {
             let seen = summary.and_then(Summary::skipped);
             differences.check("skipped", &Some(skipped), &seen);

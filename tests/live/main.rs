@@ -1,6 +1,6 @@
 //! The live suite: faults made on purpose, compared with what gw502 reports.
 //!
-//! Needs root, nginx, `HAProxy` and nftables; `cargo xtask test` installs them and runs it.
+//! Needs root, nginx, `HAProxy`, Apache and nftables; `cargo xtask test` installs them and runs it.
 #![expect(
     clippy::expect_used,
     reason = "a live test panics where it fails: the message and the place are its report"

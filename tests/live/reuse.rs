@@ -10,8 +10,7 @@ use gw502_tests::lab::Path;
 use gw502_tests::proxy::{Kind, Settings};
 use gw502_tests::upstream::{Behaviour, Last};
 use libtest_mimic::{Failed, Trial};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 use crate::scene::{Fault, HTTP, LATE, Scene, fault, watch};
 
@@ -231,10 +230,10 @@ fn unnoticed(kind: Kind, path: Path, fault: Fault) -> Result<(), Failed> {
                 return;
             }
             let last = deadline::now();
-            signal(scene.proxy.workers(), Signal::SIGSTOP);
+            scene.proxy.pause();
             dialogue.ask(method, "/");
             deadline::pause_until(last + IDLE + Duration::from_millis(80));
-            signal(scene.proxy.workers(), Signal::SIGCONT);
+            scene.proxy.resume();
             seen.push((method, logged.outcome(&scene, dialogue.answer())));
         });
     }
@@ -251,12 +250,6 @@ fn unnoticed(kind: Kind, path: Path, fault: Fault) -> Result<(), Failed> {
     }
     scene.compare_fault(&fault, raced.len(), &session, &mut differences);
     scene.verdict(&differences, &session, &format!("{seen:?}"))
-}
-
-fn signal(pids: &[u32], signal: Signal) {
-    for pid in pids {
-        kill(Pid::from_raw(pid.cast_signed()), signal).expect("a worker that runs");
-    }
 }
 
 /// What the proxy has logged so far.

@@ -111,6 +111,18 @@ impl Summary {
         self.entry(netns, upstream)?.get("failed")?.as_u64()
     }
 
+    /// The upstreams it names that were tried from the namespace `netns`.
+    #[must_use]
+    pub fn upstreams(&self, netns: u64) -> Vec<Address> {
+        let entries = self.0.get("upstreams").and_then(Value::as_array);
+        entries
+            .into_iter()
+            .flatten()
+            .filter(|entry| entry.get("netns").and_then(Value::as_u64) == Some(netns))
+            .filter_map(|entry| Address::from_json(entry.get("upstream")?))
+            .collect()
+    }
+
     /// The records lost, by reason.
     #[must_use]
     pub fn lost(&self) -> Option<&Value> {

@@ -11,8 +11,12 @@ mod nginx;
 use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use self::log_socket::LogSocket;
 use crate::address::Address;
@@ -174,6 +178,42 @@ impl Proxy {
     #[must_use]
     pub fn workers(&self) -> &[u32] {
         &self.workers
+    }
+
+    /// Stops its workers where they are, every thread of them.
+    #[track_caller]
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+        deadline::wait_until("the workers to stop", PATIENCE, || {
+            let mut threads = self.threads();
+            threads.all(|thread| {
+                let stat = fs::read_to_string(thread.join("stat")).unwrap_or_default();
+                stat.rsplit_once(") ")
+                    .is_none_or(|(_, state)| state.starts_with('T'))
+            })
+        });
+    }
+
+    /// Lets them go on.
+    #[track_caller]
+    pub fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    #[track_caller]
+    fn signal(&self, signal: Signal) {
+        for pid in &self.workers {
+            kill(Pid::from_raw(pid.cast_signed()), signal).expect("a worker that runs");
+        }
+    }
+
+    /// The directory in `/proc` of each thread of its workers.
+    pub fn threads(&self) -> impl Iterator<Item = PathBuf> {
+        self.workers.iter().flat_map(|worker| {
+            let threads = fs::read_dir(format!("/proc/{worker}/task"));
+            let threads = threads.into_iter().flatten().flatten();
+            threads.map(|thread| thread.path())
+        })
     }
 
     /// Waits until it has logged `requests` requests and returns what it said about them.

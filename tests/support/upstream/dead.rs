@@ -9,6 +9,7 @@ use std::{fs, process};
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
 
+use super::{Behaviour, Upstream};
 use crate::address::Address;
 use crate::scratch::Scratch;
 
@@ -31,8 +32,9 @@ pub enum Dead {
 #[derive(Debug)]
 pub struct DeadSocket {
     address: Address,
-    // The listener, and what fills its queue.
-    held: Vec<OwnedFd>,
+    listener: Option<OwnedFd>,
+    // What fills its queue.
+    _queued: Vec<OwnedFd>,
 }
 
 impl DeadSocket {
@@ -41,24 +43,31 @@ impl DeadSocket {
     #[track_caller]
     pub fn new(scratch: &Scratch, dead: Dead) -> Self {
         let path = scratch.join("upstream.sock");
-        let held = match dead {
-            Dead::Missing | Dead::Nameless => Vec::new(),
+        let (listener, queued) = match dead {
+            Dead::Missing | Dead::Nameless => (None, Vec::new()),
             Dead::Stale => {
                 drop(listen(&path));
-                Vec::new()
+                (None, Vec::new())
             }
             Dead::Forbidden => {
                 let listener = listen(&path);
                 allow(&path, 0o600);
-                vec![listener.into()]
+                (Some(listener.into()), Vec::new())
             }
-            Dead::BacklogFull => full(&path),
+            Dead::BacklogFull => {
+                let (listener, queued) = full(&path);
+                (Some(listener), queued)
+            }
         };
         let address = match dead {
             Dead::Nameless => Address::Abstract(format!("gw502t-nobody-{}", process::id())),
             _ => Address::Unix(path),
         };
-        Self { address, held }
+        Self {
+            address,
+            listener,
+            _queued: queued,
+        }
     }
 
     /// Where it is, or would be.
@@ -67,9 +76,17 @@ impl DeadSocket {
         &self.address
     }
 
-    /// Closes the listener and what is queued: who waits in `connect()` is sent away.
+    /// Closes the listener: who waits in `connect()` is sent away.
     pub fn close(&mut self) {
-        self.held.clear();
+        self.listener = None;
+    }
+
+    /// Serves after all, first those that fill the queue and have nothing to ask.
+    #[must_use]
+    #[track_caller]
+    pub fn revive(mut self, behaviour: Behaviour) -> Upstream {
+        let listener = self.listener.take().expect("somebody listens");
+        Upstream::serve(self.address, UnixListener::from(listener), behaviour)
     }
 }
 
@@ -88,19 +105,19 @@ fn allow(path: &Path, mode: u32) {
 
 /// A listener with the shortest queue there is, and connections until no more fit.
 #[track_caller]
-fn full(path: &Path) -> Vec<OwnedFd> {
+fn full(path: &Path) -> (OwnedFd, Vec<OwnedFd>) {
     let address = UnixAddr::new(path).expect("a path that fits into an address");
     let listener = stream_socket(SockFlag::SOCK_CLOEXEC);
     socket::bind(listener.as_raw_fd(), &address).expect("a socket in our own directory");
     allow(path, 0o666);
     let shortest = Backlog::new(0).expect("a usual backlog");
     socket::listen(&listener, shortest).expect("a bound socket listens");
-    let mut held = vec![listener];
+    let mut queued = Vec::new();
     loop {
         let next = stream_socket(SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK);
         match socket::connect(next.as_raw_fd(), &address) {
-            Ok(()) => held.push(next),
-            Err(Errno::EAGAIN) => return held,
+            Ok(()) => queued.push(next),
+            Err(Errno::EAGAIN) => return (listener, queued),
             Err(error) => panic!("cannot fill the queue of {}: {error}", path.display()),
         }
     }

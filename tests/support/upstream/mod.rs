@@ -88,7 +88,6 @@ impl Upstream {
             };
         }
         let listener = TcpListener::from(socket);
-        listener.set_nonblocking(true).expect("our own socket");
         Self::serve(address, listener, behaviour)
     }
 
@@ -97,12 +96,12 @@ impl Upstream {
     #[track_caller]
     pub fn start_unix(path: &Path, behaviour: Behaviour) -> Self {
         let listener = dead::listen(path);
-        listener.set_nonblocking(true).expect("our own socket");
         Self::serve(path.into(), listener, behaviour)
     }
 
     #[track_caller]
     fn serve(address: Address, listener: impl Listener, behaviour: Behaviour) -> Self {
+        listener.wait_for_none().expect("our own socket");
         let counters = Arc::new(Counters::default());
         let (stop, stopped) = UnixStream::pair().expect("a socket pair");
         let acceptor = thread::spawn({

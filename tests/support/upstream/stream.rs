@@ -28,12 +28,19 @@ pub(super) trait Listener: AsFd + Send + 'static {
     /// What comes from it.
     type Stream: Stream;
 
+    /// Makes [`Self::next`] an error when there is none.
+    fn wait_for_none(&self) -> io::Result<()>;
+
     /// The next connection.
     fn next(&self) -> io::Result<Self::Stream>;
 }
 
 impl Listener for TcpListener {
     type Stream = TcpStream;
+
+    fn wait_for_none(&self) -> io::Result<()> {
+        self.set_nonblocking(true)
+    }
 
     fn next(&self) -> io::Result<TcpStream> {
         self.accept().map(|(stream, _)| stream)
@@ -42,6 +49,10 @@ impl Listener for TcpListener {
 
 impl Listener for UnixListener {
     type Stream = UnixStream;
+
+    fn wait_for_none(&self) -> io::Result<()> {
+        self.set_nonblocking(true)
+    }
 
     fn next(&self) -> io::Result<UnixStream> {
         self.accept().map(|(stream, _)| stream)
