@@ -11,6 +11,7 @@ mod demo;
 mod faults;
 mod filters;
 mod identity;
+mod neighbour;
 mod patience;
 mod reuse;
 mod scene;
@@ -54,6 +55,7 @@ fn every_trial() -> Vec<Trial> {
         sockets::trials(),
         reuse::trials(),
         uploads::trials(),
+        neighbour::trials(),
         patience::trials(),
         filters::trials(),
         storm::trials(),

@@ -105,6 +105,11 @@ impl Scene {
     /// Checks that the events are of our proxy and its upstream, that no two have the same id, and
     /// that the summary counts every connection the upstream accepted.
     pub(crate) fn compare(&self, session: &Session, differences: &mut Differences) {
+        self.compare_attempts(self.upstream.counts().accepted, session, differences);
+    }
+
+    /// The same, for so many attempts.
+    fn compare_attempts(&self, attempts: u64, session: &Session, differences: &mut Differences) {
         let events = self.events(session);
         let ids: BTreeSet<_> = events.iter().map(|event| event.text("/id")).collect();
         differences.check("number of different ids", &events.len(), &ids.len());
@@ -123,12 +128,12 @@ impl Scene {
             .summary
             .as_ref()
             .and_then(|summary| summary.attempts(self.netns(), &self.upstream.address()));
-        let accepted = self.upstream.counts().accepted;
-        differences.check("attempts in the summary", &Some(accepted), &counted);
+        differences.check("attempts in the summary", &Some(attempts), &counted);
         differences.check("exit code", &0, &session.code);
     }
 
-    /// Compares the events and the proxy's log with what failed, and adds a row to the table.
+    /// Compares the events and the proxy's log with what failed, and adds a row to the table. What
+    /// the upstream did not accept has failed too.
     pub(crate) fn compare_fault(
         &self,
         fault: &Fault,
@@ -136,7 +141,13 @@ impl Scene {
         session: &Session,
         differences: &mut Differences,
     ) {
-        self.compare(session, differences);
+        let accepted = self.upstream.counts().accepted;
+        let attempts = if accepted == 0 {
+            failed as u64
+        } else {
+            accepted
+        };
+        self.compare_attempts(attempts, session, differences);
         let events = self.events(session);
         differences.check("number of events", &failed, &events.len());
         all_are(&events, fault.verdict, differences);
