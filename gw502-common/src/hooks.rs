@@ -13,16 +13,19 @@ pub enum Capability {
     Retransmits,
     /// Clients of the proxy that left.
     Clients,
+    /// Segments that this host dropped itself.
+    Drops,
 }
 
 impl Capability {
     /// Every capability, in the order in which they are shown.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::ConnectionState,
         Self::ConnectResults,
         Self::Resets,
         Self::Retransmits,
         Self::Clients,
+        Self::Drops,
     ];
 
     /// The name in `doctor` and in recordings.
@@ -33,7 +36,13 @@ impl Capability {
             Self::Resets => "resets",
             Self::Retransmits => "retransmits",
             Self::Clients => "clients",
+            Self::Drops => "drops on this host",
         }
+    }
+
+    /// Whether nothing works without it. The others are missed, and that is said.
+    pub const fn is_essential(self) -> bool {
+        !matches!(self, Self::ConnectResults | Self::Drops)
     }
 }
 
@@ -156,7 +165,7 @@ impl Hook {
 /// connection is seen, and an entry can only exist once it is attached.
 pub const HOOKS: &[Hook] = &{
     use Backend::{Fentry, Kprobe, SyscallTracepoint};
-    use Capability::{Clients, ConnectionState, Resets, Retransmits};
+    use Capability::{Clients, ConnectionState, Drops, Resets, Retransmits};
     use Place::{Entry, Return, Tracepoint};
     [
         Hook::connect(
@@ -219,6 +228,8 @@ pub const HOOKS: &[Hook] = &{
             "connect_called_tpbtf",
             "sys_enter",
         ),
+        Hook::tracepoint(Drops, "dropped_tpbtf", "kfree_skb"),
+        Hook::tracepoint(Drops, "dropped_again_tpbtf", "kfree_skb"),
         Hook::tracepoint(Resets, "reset_received_tpbtf", "tcp_receive_reset"),
         Hook::tracepoint(Resets, "reset_received_again_tpbtf", "tcp_receive_reset"),
         Hook::tracepoint(Resets, "reset_sent_tpbtf", "tcp_send_reset"),

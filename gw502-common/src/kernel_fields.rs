@@ -41,6 +41,7 @@ macro_rules! for_each_kernel_field {
             OFF_EE_ORIGIN: u8 = "sock_extended_err.ee_origin";
             OFF_EE_TYPE: u8 = "sock_extended_err.ee_type";
             OFF_EE_CODE: u8 = "sock_extended_err.ee_code";
+            OFF_SKB_SK: u64 = "sk_buff.sk";
             OFF_NET_INUM: u32 = "net.ns.inum";
             OFF_INET_SPORT: u16 = "tcp_sock.inet_conn.icsk_inet.inet_sport";
             OFF_ICSK_RETRANS: u8 = "tcp_sock.inet_conn.icsk_retransmits";

@@ -20,11 +20,22 @@ pub const CGROUP_ID: &str = "CFG_CGROUP_ID";
 /// `u32`: how many levels that cgroup lies below the root.
 pub const CGROUP_LEVEL: &str = "CFG_CGROUP_LEVEL";
 
+/// `u32`: this kernel's number for the drop reason `NEIGH_FAILED`; zero when it has none.
+pub const NEIGHBOUR_FAILED: &str = "CFG_NEIGHBOUR_FAILED";
+
+/// `[u64; 4]`: where `ndisc_error_report()` begins and ends, and `neigh_invalidate()`.
+///
+/// The second calls the first; zeros when it is not known. Neighbour discovery gives no reason when it drops a segment, and
+/// the place that is told is the one or the other, as the compiler ended the call.
+pub const NEIGHBOUR_CODE: &str = "CFG_NEIGHBOUR_CODE";
+
 /// Every setting.
-pub const ALL: [&str; 5] = [
+pub const ALL: [&str; 7] = [
     ALL_PROCESSES,
     SEND_RESET_REASON,
     UPSTREAMS,
     CGROUP_ID,
     CGROUP_LEVEL,
+    NEIGHBOUR_FAILED,
+    NEIGHBOUR_CODE,
 ];

@@ -4,11 +4,14 @@
 
 use aya_ebpf::helpers::generated::bpf_get_current_ancestor_cgroup_id;
 use aya_ebpf::maps::lpm_trie::Key;
-use gw502_common::wire::{UnixAddress, UpstreamKey};
+use gw502_common::wire::{SkipReason, UnixAddress, UpstreamKey};
 
 use crate::globals::{CFG_ALL_PROCESSES, CFG_CGROUP_ID, CFG_CGROUP_LEVEL, CFG_UPSTREAMS, frozen};
 use crate::kernel::task::Process;
-use crate::maps::{NETWORKS, PIDS, PROXIES, WANTED, WANTED_UNIX};
+use crate::maps::{NETWORKS, PIDS, PROXIES, SERVICES, WANTED, WANTED_UNIX};
+
+/// `sizeof(sun_path)`
+const PATH: u32 = 108;
 
 /// Whether the current process is one to watch. Runs for every connect and listen of the host.
 #[inline(always)]
@@ -49,8 +52,19 @@ pub(crate) fn upstream(address: &[u8; 16], port: u16) -> bool {
     WANTED.get_ptr(&key).is_some() || NETWORKS.get(Key::new(128, *address)).is_some()
 }
 
-/// Whether attempts towards this unix socket are looked at.
-#[inline(always)]
-pub(crate) fn unix(address: &UnixAddress) -> bool {
-    frozen(&CFG_UPSTREAMS) == 0 || WANTED_UNIX.get_ptr(address).is_some()
+/// Why attempts towards this unix socket are not looked at, if so.
+///
+/// A function of its own, for the stack that the key takes.
+#[inline(never)]
+pub(crate) fn unix(address: &UnixAddress) -> Option<SkipReason> {
+    if frozen(&CFG_UPSTREAMS) != 0 {
+        return match WANTED_UNIX.get_ptr(address) {
+            Some(_) => None,
+            None => Some(SkipReason::Upstream),
+        };
+    }
+    match SERVICES.get(Key::new(8 * PATH, address.path)) {
+        Some(_) => Some(SkipReason::HostService),
+        None => None,
+    }
 }

@@ -39,6 +39,14 @@ pub(crate) static CFG_CGROUP_ID: u64 = 0;
 #[unsafe(no_mangle)]
 pub(crate) static CFG_CGROUP_LEVEL: u32 = 0;
 
+/// See [`gw502_common::settings::NEIGHBOUR_FAILED`].
+#[unsafe(no_mangle)]
+pub(crate) static CFG_NEIGHBOUR_FAILED: u32 = 0;
+
+/// See [`gw502_common::settings::NEIGHBOUR_CODE`].
+#[unsafe(no_mangle)]
+pub(crate) static CFG_NEIGHBOUR_CODE: [u64; 4] = [0; 4];
+
 /// The value that the user side froze into `global`.
 #[inline(always)]
 pub(crate) fn frozen<T: Copy>(global: &'static T) -> T {

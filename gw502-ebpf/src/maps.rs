@@ -57,6 +57,11 @@ pub(crate) static WANTED: HashMap<UpstreamKey, u8> = HashMap::with_max_entries(1
 #[map]
 pub(crate) static WANTED_UNIX: HashMap<UnixAddress, u8> = HashMap::with_max_entries(1024, 0);
 
+/// Unix sockets of the host's own services, by how their path begins. What the C library connects
+/// to on behalf of a proxy (users, names, the log) is no upstream.
+#[map]
+pub(crate) static SERVICES: LpmTrie<[u8; 108], u8> = LpmTrie::with_max_entries(64, 0);
+
 /// Networks to watch, over the 16 bytes of an address: IPv4 prefixes are 96 bits longer.
 #[map]
 pub(crate) static NETWORKS: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1024, 0);

@@ -13,12 +13,15 @@ pub mod call_flag {
     pub const STARTED: u8 = 1;
     /// The socket is a unix socket.
     pub const UNIX: u8 = 1 << 1;
+    /// A signal interrupted it; the kernel makes the call again, or the thread is gone.
+    pub const INTERRUPTED: u8 = 1 << 2;
 }
 
 wire_struct! {
     /// The name of a unix socket, as `connect()` was given it.
     pub struct UnixAddress(112) {
-        /// `sun_path`, zeros after the name. An abstract name starts with a zero.
+        /// `sun_path`, zeros after the name. An abstract name starts with a zero, and ends for us
+        /// with the next: proxies fill it up with them (HAProxy's `abns@`), and nobody can type one.
         pub path: [u8; 108],
         /// Bytes of the name; 0 when there is none.
         pub len: u16,

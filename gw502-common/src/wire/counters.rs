@@ -91,17 +91,20 @@ pub enum SkipReason {
     Upstream = 0,
     /// `--cgroup` names another.
     Cgroup = 1,
+    /// A unix socket of the host's own services, which the C library connects to.
+    HostService = 2,
 }
 
 impl SkipReason {
     /// Every reason, in the order of the map.
-    pub const ALL: [Self; 2] = [Self::Upstream, Self::Cgroup];
+    pub const ALL: [Self; 3] = [Self::Upstream, Self::Cgroup, Self::HostService];
 
     /// The name in JSON and summaries.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Upstream => "upstream",
             Self::Cgroup => "cgroup",
+            Self::HostService => "host_service",
         }
     }
 }

@@ -12,6 +12,8 @@ pub mod flag {
     pub const RST_SENT: u8 = 1 << 2;
     /// The proxy shut down only its sending side.
     pub const HALF_CLOSED: u8 = 1 << 3;
+    /// This host gave up on the neighbour's address and dropped a segment that waited for it.
+    pub const NEIGHBOUR_FAILED: u8 = 1 << 5;
     /// A failure of it was already reported; later state changes are its aftermath.
     pub const REPORTED: u8 = 1 << 4;
 }

@@ -22,7 +22,7 @@ pub use downstream::{Clients, ListenKey, ProxyKey};
 pub use failure::{Connection, FailureRecord, RecordHeader, SocketFacts, clients, flag, last_word};
 
 /// Version of every layout in this module. Bump it with any change of size or meaning.
-pub const WIRE_VERSION: u8 = 1;
+pub const WIRE_VERSION: u8 = 2;
 
 /// Declares a wire struct: `repr(C)`, plain bytes on the user side, size checked at compile time.
 macro_rules! wire_struct {

@@ -4,5 +4,6 @@
 mod calls;
 mod clients;
 mod connection;
+mod drops;
 mod resets;
 mod retransmits;

@@ -27,16 +27,11 @@ pub(crate) trait Memory {
 
     fn read<T: Copy>(at: u64) -> Option<T>;
 
-    /// # Safety
-    ///
-    /// `to` has room for `len` bytes.
-    unsafe fn copy(to: *mut c_void, len: u32, from: *const c_void) -> i64;
-
     /// Copies up to a NUL, and returns how much that is, the NUL included.
     ///
     /// # Safety
     ///
-    /// As [`Self::copy`].
+    /// `to` has room for `len` bytes.
     unsafe fn copy_text(to: *mut c_void, len: u32, from: *const c_void) -> i64;
 }
 
@@ -59,14 +54,8 @@ impl Memory for User {
     }
 
     #[inline(always)]
-    unsafe fn copy(to: *mut c_void, len: u32, from: *const c_void) -> i64 {
-        // SAFETY: the caller vouches for `to`; the helper checks the source itself.
-        unsafe { generated::bpf_probe_read_user(to, len, from) }
-    }
-
-    #[inline(always)]
     unsafe fn copy_text(to: *mut c_void, len: u32, from: *const c_void) -> i64 {
-        // SAFETY: as above.
+        // SAFETY: the caller vouches for `to`; the helper checks the source itself.
         unsafe { generated::bpf_probe_read_user_str(to, len, from) }
     }
 }
@@ -81,14 +70,8 @@ impl Memory for Kernel {
     }
 
     #[inline(always)]
-    unsafe fn copy(to: *mut c_void, len: u32, from: *const c_void) -> i64 {
-        // SAFETY: the caller vouches for `to`; the helper checks the source itself.
-        unsafe { generated::bpf_probe_read_kernel(to, len, from) }
-    }
-
-    #[inline(always)]
     unsafe fn copy_text(to: *mut c_void, len: u32, from: *const c_void) -> i64 {
-        // SAFETY: as above.
+        // SAFETY: the caller vouches for `to`; the helper checks the source itself.
         unsafe { generated::bpf_probe_read_kernel_str(to, len, from) }
     }
 }
@@ -112,8 +95,8 @@ pub(crate) fn internet<M: Memory>(at: u64) -> Option<([u8; 16], u16)> {
 /// The name of a unix socket as `connect()` was given it in `len` bytes; without a name when it
 /// cannot be read, or is none.
 ///
-/// A path ends at its first NUL or with the address, an abstract name with the address
-/// (`unix_mkname_bsd()`, unix(7)).
+/// A path ends at its first NUL or with the address (`unix_mkname_bsd()`, unix(7)); so does, for
+/// us, what follows the leading NUL of an abstract name.
 #[inline(always)]
 pub(crate) fn unix<M: Memory>(at: u64, len: u32, name: &mut UnixAddress) {
     let len = len.wrapping_sub(FAMILY);
@@ -124,35 +107,36 @@ pub(crate) fn unix<M: Memory>(at: u64, len: u32, name: &mut UnixAddress) {
     let Some(first) = M::read::<u8>(at) else {
         return;
     };
-    let path = name.path.as_mut_ptr().cast();
-    let source = at as *const c_void;
-    let read = if first == 0 {
-        // SAFETY: at most PATH bytes into PATH bytes.
-        match unsafe { M::copy(path, at_most_path(len), source) } {
-            0 => i64::from(len),
-            fault => fault,
-        }
+    let path = name.path.as_mut_ptr();
+    // The helper counts and writes a NUL as well, for which a name of full length has no room: its
+    // last byte is cut off.
+    let (lead, with_nul) = if first == 0 {
+        let (path, source) = (path.wrapping_add(1), (at + 1) as *const c_void);
+        let room = at_most::<{ PATH - 1 }>(len);
+        // SAFETY: so much is there behind the first byte.
+        (1, unsafe { M::copy_text(path.cast(), room, source) })
     } else {
-        let room = at_most_path(len + 1);
-        // SAFETY: as above.
-        let with_nul = unsafe { M::copy_text(path, room, source) };
-        with_nul - 1
+        let room = at_most::<PATH>(len + 1);
+        // SAFETY: so much is there.
+        (0, unsafe {
+            M::copy_text(path.cast(), room, at as *const c_void)
+        })
     };
-    if read > 0 {
-        name.len = read as u16;
+    if with_nul > 0 {
+        name.len = lead + (with_nul - 1) as u16;
     }
 }
 
-/// `len`, or [`PATH`] if that is less.
+/// `len`, or `MOST` if that is less.
 ///
 /// In assembly, for the verifier: from a comparison in Rust the compiler may come back with a
 /// number that it computed another way, whose bounds are not known.
 #[inline(always)]
-fn at_most_path(len: u32) -> u32 {
+fn at_most<const MOST: u32>(len: u32) -> u32 {
     let mut len = u64::from(len);
     // SAFETY: changes one register.
     unsafe {
-        asm!("if {len} < {path} goto +1", "{len} = {path}", len = inout(reg) len, path = const PATH);
+        asm!("if {len} < {most} goto +1", "{len} = {most}", len = inout(reg) len, most = const MOST);
     }
     len as u32
 }

@@ -1,7 +1,7 @@
 //! Connects that an ICMP error answered.
 
 use gw502_common::tcp::errno;
-use gw502_common::wire::{Connection, SocketFacts};
+use gw502_common::wire::{Connection, SocketFacts, flag};
 
 use super::{Verdict, error};
 use crate::event::{Cause, Errno, Evidence, Phase};
@@ -36,7 +36,9 @@ pub(super) fn verdict(connection: &Connection, socket: &SocketFacts) -> Verdict 
             errno: errno.unwrap_or(Errno(0)),
         },
     }];
-    let cause = if cause == Cause::HostUnreachable && never_left(connection, socket) {
+    // A router's error and the one that this host sends itself are the same; only the drop tells.
+    let never_left = connection.flags & flag::NEIGHBOUR_FAILED != 0;
+    let cause = if cause == Cause::HostUnreachable && never_left {
         evidence.insert(0, Evidence::SynNeverLeft);
         Cause::NeighbourFailed
     } else {
@@ -51,12 +53,6 @@ pub(super) fn verdict(connection: &Connection, socket: &SocketFacts) -> Verdict 
         errno,
         evidence,
     }
-}
-
-/// The SYN still waits in the neighbour's queue: the kernel could not send it a second time
-/// because the first has not left, so `segs_out` stays at one while the timer runs.
-const fn never_left(connection: &Connection, socket: &SocketFacts) -> bool {
-    socket.segs_out <= 1 && (connection.syn_retransmits > 0 || socket.retransmits > 0)
 }
 
 /// Destination unreachable (type 3; v6: 1) by code: RFC 792, RFC 1812 5.2.7.1, RFC 4443 3.1.

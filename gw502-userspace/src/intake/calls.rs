@@ -47,7 +47,9 @@ impl Calls {
     pub fn overdue(&mut self, now_ns: u64) -> Result<Vec<Decoded>, MapError> {
         let mut found = Vec::new();
         for (thread, call) in self.waiting(now_ns)? {
-            if self.has_returned(thread, &call) {
+            if call.flags & call_flag::INTERRUPTED != 0 {
+                self.forget_the_dead(thread, &call)?;
+            } else if self.has_returned(thread, &call) {
                 self.forget(thread)?;
             } else if self.claim(thread, &call)? {
                 let upstream = UpstreamId {
@@ -87,6 +89,20 @@ impl Calls {
         call.backend == Backend::Kprobe as u8
             && processes::system_call(&self.root, call.connection.tgid, thread)
                 .is_some_and(|number| number != CONNECT)
+    }
+
+    /// A call that a signal interrupted is made again, or its thread was killed.
+    fn forget_the_dead(&mut self, thread: u32, call: &Call) -> Result<(), MapError> {
+        if processes::is_alive(&self.root, call.connection.tgid, thread) {
+            return Ok(());
+        }
+        for gone in [self.open.remove(&thread), self.reported.remove(&thread)] {
+            match gone {
+                Ok(()) | Err(MapError::KeyNotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn forget(&mut self, thread: u32) -> Result<(), MapError> {

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use btf_rs::{Btf, Member, Type};
+use btf_rs::{Btf, EnumMember, Member, Type};
 use gw502_common::kernel_fields::{KERNEL_FIELDS, KernelField};
 
 /// Why a layout could not be had.
@@ -63,6 +63,8 @@ pub struct KernelLayout {
     pub offsets: Vec<(&'static str, u64)>,
     /// Whether `tcp_send_reset` passes the reason (Linux 6.10+).
     pub send_reset_reason: bool,
+    /// The number of the drop reason `NEIGH_FAILED` (Linux 5.18+); it changes between kernels.
+    pub neighbour_failed: Option<u32>,
 }
 
 /// Reads the BTF of `path` and resolves the whole table.
@@ -86,6 +88,7 @@ pub fn resolve(btf: &Btf) -> Result<KernelLayout, LayoutError> {
     Ok(KernelLayout {
         offsets,
         send_reset_reason,
+        neighbour_failed: value(btf, "skb_drop_reason", "SKB_DROP_REASON_NEIGH_FAILED"),
     })
 }
 
@@ -207,6 +210,17 @@ fn size_of(btf: &Btf, of: &Type) -> Result<Option<u64>, btf_rs::Error> {
         }
         _ => return Ok(None),
     }))
+}
+
+/// The number that the enum `of` gives to `name`.
+fn value(btf: &Btf, of: &str, name: &str) -> Option<u32> {
+    let types = btf.resolve_types_by_name(of).ok()?;
+    let members = types.into_iter().find_map(|found| match found {
+        Type::Enum(found) => Some(found.members),
+        _ => None,
+    })?;
+    let called = |member: &&EnumMember| btf.resolve_name(*member).is_ok_and(|n| n == name);
+    members.iter().find(called).map(EnumMember::val)
 }
 
 /// Number of parameters of the function behind the typedef `name`.

@@ -6,3 +6,4 @@ pub mod listeners;
 pub mod privilege;
 pub mod processes;
 pub mod root;
+pub mod symbols;

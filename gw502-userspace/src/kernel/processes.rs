@@ -33,6 +33,11 @@ pub fn same_name(name: &str, comm: &str) -> bool {
     name.bytes().take(15).eq(comm.bytes())
 }
 
+/// Whether the thread of `pid` still exists.
+pub fn is_alive(root: &KernelRoot, pid: u32, thread: u32) -> bool {
+    root.proc(format!("{pid}/task/{thread}")).exists()
+}
+
 /// The number of the system call that a thread of `pid` is blocked in; `None` when that is not
 /// known, or it runs. Needs the right to trace it (proc(5), `/proc/PID/syscall`).
 pub fn system_call(root: &KernelRoot, pid: u32, thread: u32) -> Option<u32> {

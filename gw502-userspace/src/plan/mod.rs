@@ -119,7 +119,8 @@ impl Wish {
 pub fn plan(trials: &[Trial], wish: Wish) -> Result<Plan, Impossible> {
     let choices = Capability::ALL.map(|capability| choose(capability, trials, wish));
     for choice in &choices {
-        let must = wish.insists() || backends(choice.capability).count() == 1;
+        let has_choice = backends(choice.capability).count() > 1;
+        let must = choice.capability.is_essential() || (wish.insists() && has_choice);
         if let (None, true) = (choice.backend, must) {
             impossible(choice, wish)?;
         }

@@ -13,6 +13,7 @@ pub const fn sees(capability: Capability) -> &'static str {
         Capability::Resets => "every RST, received and sent",
         Capability::Retransmits => "SYNs and data sent again",
         Capability::Clients => "clients that left before their answer",
+        Capability::Drops => "segments that never left: no neighbour answered",
     }
 }
 

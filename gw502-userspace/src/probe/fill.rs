@@ -56,6 +56,40 @@ pub(super) fn want(ebpf: &mut Ebpf, upstreams: &[UpstreamFilter]) -> Result<(), 
     Ok(())
 }
 
+/// Where the host's own services listen, by how their paths begin: users and names (nscd, systemd's
+/// userdb and resolved), the bus, the log. The C library and its modules connect to them for any
+/// process; no proxy has an upstream there.
+const SERVICES: [&str; 10] = [
+    "/run/nscd/",
+    "/var/run/nscd/",
+    "/run/systemd/",
+    "/var/run/systemd/",
+    "/run/dbus/",
+    "/var/run/dbus/",
+    "/run/sssd/",
+    "/var/lib/sss/",
+    "/run/avahi-daemon/",
+    "/dev/log",
+];
+
+/// Tells the kernel side which unix sockets are no upstreams, unless they are asked for by name.
+pub(super) fn leave_out_services(ebpf: &mut Ebpf) -> Result<(), ProbeError> {
+    let name = "SERVICES";
+    let failed = |source| ProbeError::Map { map: name, source };
+    let map = ebpf.map_mut(name).ok_or(ProbeError::Missing { name })?;
+    let mut trie: LpmTrie<_, [u8; 108], u8> = LpmTrie::try_from(map).map_err(failed)?;
+    for service in SERVICES {
+        let mut path = [0; 108];
+        let mut bits = 0;
+        for (to, from) in path.iter_mut().zip(service.bytes()) {
+            *to = from;
+            bits += 8;
+        }
+        trie.insert(&Key::new(bits, path), 1, 0).map_err(failed)?;
+    }
+    Ok(())
+}
+
 /// Puts an entry into the map `name`, unless the kernel side was quicker.
 pub(super) fn insert_new<K: aya::Pod, V: aya::Pod>(
     ebpf: &mut Ebpf,

@@ -9,7 +9,9 @@ use gw502_common::settings;
 use gw502_common::wire::{Clients, ListenKey, Pair, ProxyKey};
 
 use super::ProbeError;
-use super::fill::{comm, fill_set, insert_new, make_room_for_others, take, want};
+use super::fill::{
+    comm, fill_set, insert_new, leave_out_services, make_room_for_others, take, want,
+};
 use super::programs::{self, Attached};
 use super::trial::{Extent, trials};
 use crate::cli::filter::UpstreamFilter;
@@ -20,6 +22,7 @@ use crate::kernel::layout::KernelLayout;
 use crate::kernel::listeners::Listener;
 use crate::kernel::processes::same_name;
 use crate::kernel::root::KernelRoot;
+use crate::kernel::symbols;
 use crate::plan::{Plan, Trial, Wish, plan};
 
 /// The object that the build script made. 32-byte alignment is what the parser asks for.
@@ -68,13 +71,14 @@ impl Probe {
         wish: Wish,
     ) -> Result<Self, ProbeError> {
         let btf = btf(root)?;
-        let mut ebpf = open(&btf, layout, watch)?;
+        let mut ebpf = open(&btf, root, layout, watch)?;
         let names = watch.names.iter().map(|name| comm(name));
         fill_set(&mut ebpf, "PROXIES", names)?;
         fill_set(&mut ebpf, "PIDS", watch.pids.iter().copied())?;
         want(&mut ebpf, &watch.upstreams)?;
+        leave_out_services(&mut ebpf)?;
         make_room_for_others(&mut ebpf)?;
-        let trials = trials(&mut ebpf, &btf, root, wish, Extent::Enough)?;
+        let trials = trials(&mut ebpf, &btf, (root, layout), wish, Extent::Enough)?;
         let plan = plan(&trials, wish).map_err(ProbeError::Impossible)?;
         #[cfg(feature = "ebpf-log")]
         super::log::forward(&mut ebpf);
@@ -93,8 +97,9 @@ impl Probe {
             ring_bytes: 4096,
             ..Watch::default()
         };
-        let mut ebpf = open(&btf, layout, &watch)?;
-        trials(&mut ebpf, &btf, root, Wish::default(), Extent::Everything)
+        let mut ebpf = open(&btf, root, layout, &watch)?;
+        let wish = Wish::default();
+        trials(&mut ebpf, &btf, (root, layout), wish, Extent::Everything)
     }
 
     /// How everything is seen.
@@ -192,12 +197,21 @@ fn btf(root: &KernelRoot) -> Result<Btf, ProbeError> {
 }
 
 /// The object with everything that is fixed from now on; its maps exist, its programs do not yet.
-fn open(btf: &Btf, layout: &KernelLayout, watch: &Watch) -> Result<Ebpf, ProbeError> {
+fn open(
+    btf: &Btf,
+    root: &KernelRoot,
+    layout: &KernelLayout,
+    watch: &Watch,
+) -> Result<Ebpf, ProbeError> {
     if OBJECT.is_empty() {
         return Err(ProbeError::NoObject);
     }
     let all_processes = u32::from(watch.all_processes);
     let send_reset_reason = u32::from(layout.send_reset_reason);
+    let ndisc = symbols::addresses(root, "ndisc_error_report").unwrap_or_default();
+    let neigh = symbols::addresses(root, "neigh_invalidate").unwrap_or_default();
+    let neighbour_code = [ndisc.start, ndisc.end, neigh.start, neigh.end];
+    let neighbour_failed = layout.neighbour_failed.unwrap_or(0);
     let upstreams = u32::from(!watch.upstreams.is_empty());
     let Cgroup { id, level } = watch.cgroup.unwrap_or(Cgroup { id: 0, level: 0 });
     let mut loader = EbpfLoader::new();
@@ -208,6 +222,8 @@ fn open(btf: &Btf, layout: &KernelLayout, watch: &Watch) -> Result<Ebpf, ProbeEr
         .override_global(settings::UPSTREAMS, &upstreams, true)
         .override_global(settings::CGROUP_ID, &id, true)
         .override_global(settings::CGROUP_LEVEL, &level, true)
+        .override_global(settings::NEIGHBOUR_FAILED, &neighbour_failed, true)
+        .override_global(settings::NEIGHBOUR_CODE, &neighbour_code, true)
         .override_global(settings::SEND_RESET_REASON, &send_reset_reason, true);
     for (global, offset) in &layout.offsets {
         loader.override_global(global, offset, true);

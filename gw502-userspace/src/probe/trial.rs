@@ -8,7 +8,9 @@ use aya::{Btf, Ebpf};
 use gw502_common::hooks::{Backend, Capability};
 
 use super::{ProbeError, programs};
+use crate::kernel::layout::KernelLayout;
 use crate::kernel::root::KernelRoot;
+use crate::kernel::symbols;
 use crate::plan::{self, Trial, Wish};
 
 /// Kernels from about 5.7 to 6.8 can lock up for good when a trampoline is taken out while a
@@ -29,7 +31,7 @@ pub(super) enum Extent {
 pub(super) fn trials(
     ebpf: &mut Ebpf,
     btf: &Btf,
-    root: &KernelRoot,
+    kernel: (&KernelRoot, &KernelLayout),
     wish: Wish,
     extent: Extent,
 ) -> Result<Vec<Trial>, ProbeError> {
@@ -39,7 +41,7 @@ pub(super) fn trials(
             if wish.excludes(capability, backend).is_some() {
                 continue;
             }
-            let refused = offer(ebpf, btf, root, capability, backend)?;
+            let refused = offer(ebpf, btf, kernel, capability, backend)?;
             let accepted = refused.is_none();
             trials.push(Trial {
                 capability,
@@ -62,14 +64,13 @@ pub(super) fn trials(
 fn offer(
     ebpf: &mut Ebpf,
     btf: &Btf,
-    root: &KernelRoot,
+    kernel: (&KernelRoot, &KernelLayout),
     capability: Capability,
     backend: Backend,
 ) -> Result<Option<String>, ProbeError> {
-    if let Some(why) = known_trouble(root, backend) {
+    if let Some(why) = known_trouble(kernel, capability, backend) {
         return Ok(Some(why));
     }
-    let only = plan::backends(capability).count() == 1;
     for hook in plan::programs(capability, backend) {
         match programs::load(ebpf, btf, hook) {
             // A kprobe is only known to be possible once it was there.
@@ -81,7 +82,7 @@ fn offer(
                 Err(error) => return Err(error),
             },
             Ok(()) => {}
-            Err(ProbeError::Program { target, source, .. }) if !only => {
+            Err(ProbeError::Program { target, source, .. }) if !capability.is_essential() => {
                 log::debug!("{} refused: {source:#?}", hook.program);
                 return Ok(Some(words(target, &source)));
             }
@@ -92,25 +93,23 @@ fn offer(
 }
 
 /// What is known to go wrong although the kernel would accept it.
-fn known_trouble(root: &KernelRoot, backend: Backend) -> Option<String> {
+fn known_trouble(
+    (root, layout): (&KernelRoot, &KernelLayout),
+    capability: Capability,
+    backend: Backend,
+) -> Option<String> {
+    if capability == Capability::Drops && layout.neighbour_failed.is_none() {
+        return Some("the kernel does not say why it drops a packet".to_owned());
+    }
     match backend {
         Backend::Kprobe if !root.kprobes.exists() => {
             Some("the kernel has no kprobes (CONFIG_KPROBES)".to_owned())
         }
-        Backend::Fentry if has_symbol(root, DETACH_HANGS) => Some(format!(
+        Backend::Fentry if symbols::exists(root, DETACH_HANGS) => Some(format!(
             "taking trampolines out can lock this kernel up (it has {DETACH_HANGS})"
         )),
         _ => None,
     }
-}
-
-/// Whether the kernel has a function or variable of that name. Unknown is no.
-fn has_symbol(root: &KernelRoot, name: &str) -> bool {
-    let symbols = std::fs::read_to_string(root.proc("kallsyms")).unwrap_or_default();
-    let mut names = symbols
-        .lines()
-        .filter_map(|line| line.split_ascii_whitespace().nth(2));
-    names.any(|found| found == name)
 }
 
 /// Why a program was refused, in a line.

@@ -99,8 +99,10 @@ fn remember<W: Way>(socket: OpenSocket, given: Given) -> Lost {
         }
         call.flags = call_flag::UNIX;
         address::unix::<W::Memory>(given.at, given.len, &mut call.unix);
-        if call.unix.len > 0 && !filter::unix(&call.unix) {
-            return count::skip(SkipReason::Upstream);
+        if call.unix.len > 0
+            && let Some(reason) = filter::unix(&call.unix)
+        {
+            return count::skip(reason);
         }
         // Now, for a call that does not return.
         call.connection = by(process, socket);
@@ -109,10 +111,26 @@ fn remember<W: Way>(socket: OpenSocket, given: Given) -> Lost {
         call.connection.daddr = address;
         call.connection.dport = port;
     }
-    call.connection.start_ns = boot_ns();
+    call.connection.start_ns = started_ns(process, &call);
     match CALLS.insert(process.tid(), &call, u64::from(BPF_ANY)) {
         Ok(()) => None,
         Err(_) => Some(LossReason::CallsFull),
+    }
+}
+
+/// When the call began: now, or when it was first made if a signal has interrupted it since.
+#[inline(always)]
+fn started_ns(process: Process, call: &Call) -> u64 {
+    match CALLS.get_ptr(process.tid()) {
+        Some(before) => {
+            // SAFETY: a live map value that only this thread touches.
+            let before = unsafe { &*before };
+            if before.flags & call_flag::INTERRUPTED != 0 && before.sock == call.sock {
+                return before.connection.start_ns;
+            }
+            boot_ns()
+        }
+        None => boot_ns(),
     }
 }
 
@@ -137,6 +155,10 @@ fn returned<W: Way>(given: Given, result: i64) -> Lost {
     let call = CALLS.get_ptr_mut(thread)?;
     // SAFETY: a live map value that only this thread touches, until it is removed below.
     let call = unsafe { &mut *call };
+    if is_restarted(result) {
+        call.flags |= call_flag::INTERRUPTED;
+        return None;
+    }
     let lost = if call.flags & call_flag::UNIX != 0 {
         unix::<W>(given, call, result, thread)
     } else {
@@ -148,20 +170,24 @@ fn returned<W: Way>(given: Given, result: i64) -> Lost {
     }
 }
 
+/// Whether a signal interrupted the call, and the kernel makes it again once that is dealt with
+/// (or hands EINTR to the caller, who may).
+#[inline(always)]
+const fn is_restarted(result: i64) -> bool {
+    const FIRST: i64 = -(errno::ERESTART_RESTARTBLOCK as i64);
+    const LAST: i64 = -(errno::ERESTARTSYS as i64);
+    matches!(result, FIRST..=LAST)
+}
+
 /// Whether the result of a `connect()` says nothing about an attempt: it goes on, was asked about
-/// again, or was interrupted (and is made again, or given up by the caller).
+/// again, or was given up by the caller itself.
 #[inline(always)]
 const fn undecided(result: i64) -> bool {
-    const RESTART_FIRST: i64 = -(errno::ERESTART_RESTARTBLOCK as i64);
-    const RESTART_LAST: i64 = -(errno::ERESTARTSYS as i64);
     const EINTR: i64 = -(errno::EINTR as i64);
     const EISCONN: i64 = -(errno::EISCONN as i64);
     const EALREADY: i64 = -(errno::EALREADY as i64);
     const EINPROGRESS: i64 = -(errno::EINPROGRESS as i64);
-    matches!(
-        result,
-        EINTR | EISCONN | EALREADY | EINPROGRESS | RESTART_FIRST..=RESTART_LAST
-    )
+    matches!(result, EINTR | EISCONN | EALREADY | EINPROGRESS)
 }
 
 /// Whether only an attempt that TCP has taken up can end so: by what came back, or did not.
@@ -181,8 +207,8 @@ fn unix<W: Way>(given: Given, call: &mut Call, result: i64, thread: u32) -> Lost
     }
     if W::Memory::LASTS && call.unix.len == 0 {
         address::unix::<W::Memory>(given.at, given.len, &mut call.unix);
-        if !filter::unix(&call.unix) {
-            return count::skip(SkipReason::Upstream);
+        if let Some(reason) = filter::unix(&call.unix) {
+            return count::skip(reason);
         }
     }
     let reported = REPORTED_CALLS
