@@ -13,6 +13,7 @@ mod filters;
 mod identity;
 mod neighbour;
 mod patience;
+mod recording;
 mod reuse;
 mod scene;
 mod silence;
@@ -60,6 +61,7 @@ fn every_trial() -> Vec<Trial> {
         filters::trials(),
         storm::trials(),
         command_line::trials(),
+        recording::trials(),
         demo::trials(),
     ]
     .into_iter()

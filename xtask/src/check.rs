@@ -11,7 +11,7 @@ use xtask::ebpf::{self, Build};
 use xtask::toolchain;
 
 use crate::tally::Tally;
-use crate::{house, run, setup, watch};
+use crate::{fuzz, house, run, setup, watch};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
@@ -103,6 +103,10 @@ fn lint() -> Tally {
             "--all-targets",
         ];
         succeeds(run::cargo(clippy).args(["--", "-D", "warnings"]))
+    });
+    sum += step("fuzz targets", || {
+        let clippy = ["clippy", "--package", fuzz::PACKAGE, "--features", "fuzzer"];
+        succeeds(run::cargo(clippy).args(["--all-targets", "--", "-D", "warnings"]))
     });
     sum += step("eBPF programs without warnings", programs);
     sum += step("house rules", house::check);

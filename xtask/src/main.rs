@@ -8,6 +8,7 @@
 mod apt;
 mod check;
 mod demo;
+mod fuzz;
 mod house;
 mod run;
 mod setup;
@@ -29,6 +30,8 @@ Verbs:
   test [--only PART] [FILTER...]
                            setup, then everything CI runs; PART is lint, unit or live,
                            FILTER picks live tests by name
+  fuzz [--duration 10m] [TARGET...]
+                           builds the fuzz targets (decode, recording) and runs each so long
   house                    the house rules alone: file size, lints, layers
 
 Exit code: 0 when all went well, 1 otherwise; `demo` returns that of gw502.
@@ -55,6 +58,7 @@ fn dispatch(args: Vec<String>) -> Result<ExitCode> {
         Some("setup") if rest.is_empty() => setup::ebpf().map(|()| ExitCode::SUCCESS),
         Some("demo") => demo::run(&rest),
         Some("test") => check::run(&rest),
+        Some("fuzz") => fuzz::run(&rest),
         Some("house") if rest.is_empty() => house::run(),
         Some("help" | "--help" | "-h") => {
             print!("{HELP}");

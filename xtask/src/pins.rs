@@ -38,6 +38,9 @@ pub const EBPF_PACKAGES: &[Package] = &[
     package("libzstd-dev", "compression, for LLVM"),
 ];
 
+/// What fuzzing takes: libFuzzer is C++.
+pub const FUZZ_PACKAGES: &[Package] = &[package("g++", "compiles libFuzzer")];
+
 /// What the live tests take besides.
 pub const TEST_PACKAGES: &[Package] = &[
     package("nginx-light", "a proxy under test"),

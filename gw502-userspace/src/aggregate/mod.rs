@@ -54,6 +54,30 @@ pub struct Totals {
     pub ended: u64,
 }
 
+/// Events of an upstream by their kind: all that a recording keeps of those it does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Portion {
+    /// The upstream.
+    #[serde(flatten)]
+    pub id: UpstreamId,
+    /// How many of each class and cause.
+    pub kinds: Vec<(Class, Cause, u64)>,
+    /// `CLOCK_BOOTTIME` of the first failure among them.
+    pub since_ns: Option<u64>,
+}
+
+impl Portion {
+    /// Number of events.
+    pub fn events(&self) -> u64 {
+        sum(self.kinds.iter().map(|(_, _, count)| *count))
+    }
+}
+
+/// A sum that stays at the end of its range: the counts may come from a file.
+fn sum(counts: impl IntoIterator<Item = u64>) -> u64 {
+    counts.into_iter().fold(0, u64::saturating_add)
+}
+
 /// What the events told of an upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Seen {
@@ -80,9 +104,32 @@ impl Tally {
             .kinds
             .entry((failure.class, failure.cause))
             .or_default() += 1;
-        if failure.is_failure() && seen.since_ns.is_none() {
-            seen.since_ns = Some(failure.at_ns);
+        if failure.is_failure() {
+            seen.since_ns = earlier(seen.since_ns, Some(failure.at_ns));
         }
+    }
+
+    /// Adds events that were only counted.
+    pub fn add_portion(&mut self, portion: &Portion) {
+        let seen = self.seen.entry(portion.id.clone()).or_default();
+        for (class, cause, count) in &portion.kinds {
+            let total = seen.kinds.entry((*class, *cause)).or_default();
+            *total = total.saturating_add(*count);
+        }
+        seen.since_ns = earlier(seen.since_ns, portion.since_ns);
+    }
+
+    /// Everything added, in portions to be added elsewhere.
+    pub fn portions(&self) -> impl Iterator<Item = Portion> {
+        self.seen.iter().map(|(id, seen)| Portion {
+            id: id.clone(),
+            kinds: seen
+                .kinds
+                .iter()
+                .map(|((class, cause), count)| (*class, *cause, *count))
+                .collect(),
+            since_ns: seen.since_ns,
+        })
     }
 
     /// Joins the events with the kernel's counters. Upstreams without an attempt are left out;
@@ -113,12 +160,17 @@ impl Tally {
             .filter(|(id, _)| !counted.iter().any(|(other, _)| other.as_ref() == Some(*id)));
         uncounted.fold(Seen::default(), |mut sum, (_, seen)| {
             for (kind, count) in &seen.kinds {
-                *sum.kinds.entry(*kind).or_default() += count;
+                let total = sum.kinds.entry(*kind).or_default();
+                *total = total.saturating_add(*count);
             }
-            sum.since_ns = [sum.since_ns, seen.since_ns].into_iter().flatten().min();
+            sum.since_ns = earlier(sum.since_ns, seen.since_ns);
             sum
         })
     }
+}
+
+fn earlier(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    [a, b].into_iter().flatten().min()
 }
 
 /// A line of the table at the end.
@@ -151,15 +203,19 @@ impl UpstreamSummary {
             classes: BTreeMap::new(),
             causes: BTreeMap::new(),
             aborted: 0,
-            lost: totals.ended.saturating_sub(seen.kinds.values().sum()),
+            lost: totals
+                .ended
+                .saturating_sub(sum(seen.kinds.values().copied())),
             since_ns: seen.since_ns,
         };
         for ((class, cause), count) in &seen.kinds {
             if *class == Class::Aborted {
-                row.aborted += count;
+                row.aborted = row.aborted.saturating_add(*count);
             } else {
-                *row.classes.entry(*class).or_default() += count;
-                *row.causes.entry(*cause).or_default() += count;
+                let by_class = row.classes.entry(*class).or_default();
+                *by_class = by_class.saturating_add(*count);
+                let by_cause = row.causes.entry(*cause).or_default();
+                *by_cause = by_cause.saturating_add(*count);
             }
         }
         row
@@ -167,7 +223,7 @@ impl UpstreamSummary {
 
     /// Failures, those whose record was lost included.
     pub fn failed(&self) -> u64 {
-        self.causes.values().sum::<u64>() + self.lost
+        sum(self.causes.values().copied().chain([self.lost]))
     }
 
     /// The cause of most failures; of equals the first in the order of causes.

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use gw502_common::hooks::Backend;
 
 use super::filter::UpstreamFilter;
-use crate::event::{Cause, Class};
+use crate::event::{Cause, Class, Failure};
 use crate::plan::{self, Wish};
 
 const EXIT_CODES: &str = "\
@@ -65,6 +65,10 @@ Examples:
   gw502 trace --output json --duration 30s      for a pipe; the last line is the summary";
 
 const RECORD_EXAMPLES: &str = "\
+Everything is written unless --class, --cause or --count choose; what they leave out is counted all
+the same, and a replay says how many. What the proxy cancelled itself is written too: `replay
+--include-aborted` shows it, and --include-aborted here makes it count for --count.
+
 Examples:
   gw502 record incident.gw502 --duration 10m
   gw502 replay incident.gw502
@@ -90,6 +94,9 @@ pub struct RecordArgs {
     /// What to watch.
     #[command(flatten)]
     pub selection: Selection,
+    /// Which events to write.
+    #[command(flatten)]
+    pub filter: Filter,
 }
 
 /// `gw502 replay`.
@@ -162,9 +169,9 @@ pub struct Selection {
     pub btf: Option<PathBuf>,
 }
 
-/// What to show of what is seen, and how.
+/// Which of the events seen are meant.
 #[derive(Args, Clone, Debug)]
-pub struct View {
+pub struct Filter {
     /// Only failures of this class (repeatable).
     #[arg(long, value_name = "CLASS")]
     pub class: Vec<Class>,
@@ -173,13 +180,35 @@ pub struct View {
     #[arg(long, value_name = "CAUSE")]
     pub cause: Vec<Cause>,
 
-    /// Also show attempts that the proxy cancelled itself. They are no failures.
+    /// Also attempts that the proxy cancelled itself. They are no failures.
     #[arg(long)]
     pub include_aborted: bool,
 
     /// Stop after this many events.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
+}
+
+impl Filter {
+    /// Whether an event is one of those meant.
+    pub fn wants(&self, failure: &Failure) -> bool {
+        self.wants_kind(failure) && (self.include_aborted || failure.is_failure())
+    }
+
+    /// Whether its class and cause are meant.
+    pub fn wants_kind(&self, failure: &Failure) -> bool {
+        let class = self.class.is_empty() || self.class.contains(&failure.class);
+        let cause = self.cause.is_empty() || self.cause.contains(&failure.cause);
+        class && cause
+    }
+}
+
+/// What to show of what is seen, and how.
+#[derive(Args, Clone, Debug)]
+pub struct View {
+    /// Which events.
+    #[command(flatten)]
+    pub filter: Filter,
 
     /// Exit with 5 when failures were seen.
     #[arg(long)]

@@ -30,8 +30,11 @@ impl<'de> Deserialize<'de> for Errno {
         /// `MAX_ERRNO`, `include/linux/err.h`.
         const HIGHEST: i32 = 4095;
         let name = String::deserialize(deserializer)?;
-        (1..=HIGHEST)
+        let nameless = name.strip_prefix("errno ").and_then(|n| n.parse().ok());
+        nameless
             .map(Self)
+            .into_iter()
+            .chain((1..=HIGHEST).map(Self))
             .find(|errno| errno.to_string() == name)
             .ok_or_else(|| D::Error::custom(format!("no errno is called `{name}`")))
     }
@@ -50,10 +53,14 @@ mod tests {
 
     #[test]
     fn every_errno_comes_back_from_its_name() {
-        for errno in (1..=140).map(Errno) {
+        let odd = [i32::MIN, -1, 0, 4096, i32::MAX];
+        for errno in (1..=140).chain(odd).map(Errno) {
             let text = serde_json::to_string(&errno).unwrap();
             assert_eq!(serde_json::from_str::<Errno>(&text).unwrap(), errno);
         }
-        assert!(serde_json::from_str::<Errno>("\"ENOSUCH\"").is_err());
+        for none in ["ENOSUCH", "errno", "errno 111", "errno  0", "errno +0"] {
+            let text = format!("\"{none}\"");
+            assert!(serde_json::from_str::<Errno>(&text).is_err(), "{none}");
+        }
     }
 }

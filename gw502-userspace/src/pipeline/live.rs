@@ -95,6 +95,11 @@ impl Live {
         ))
     }
 
+    /// How everything is seen.
+    pub(super) const fn plan(&self) -> &Plan {
+        self.probe.plan()
+    }
+
     /// Hands every failure to `take` until it or the user has enough; then detaches, and hands
     /// over what is still in the ring.
     pub(super) async fn follow<E: From<io::Error> + From<MapError>>(

@@ -1,14 +1,16 @@
 //! `record`: an incident to a file.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use super::live::{Flow, Live, failed};
+use crate::aggregate::Tally;
 use crate::cli::Problem;
-use crate::cli::args::RecordArgs;
+use crate::cli::args::{Filter, RecordArgs};
 use crate::cli::exit::Exit;
-use crate::intake::recording::{Header, Line};
+use crate::event::Failure;
+use crate::intake::recording::{Choice, Header, Line};
 use crate::render::Origin;
 
 /// Why a recording broke off.
@@ -20,18 +22,27 @@ enum RecordError {
     Counters(#[from] aya::maps::MapError),
 }
 
-/// Runs until a signal or `--duration`.
+/// Runs until a signal, `--duration` or `--count`.
 pub async fn run(args: RecordArgs) -> Result<Exit, Problem> {
     // Before anything is attached: a file that cannot be written is wrong usage.
-    let file = File::create(&args.file).map_err(|error| cannot_create(&args.file, &error))?;
+    let file = open(&args.file).map_err(|error| cannot_create(&args.file, &error))?;
     let (mut live, origin) = Live::start(&args.selection)?;
-    match follow(&mut live, &origin, BufWriter::new(file)).await {
+    match follow(&mut live, &origin, args.filter, file).await {
         Ok(events) => {
             log::info!("{events} events in {}", args.file.display());
             Ok(Exit::Ok)
         }
         Err(error) => Err(failed("the recording broke off", &error)),
     }
+}
+
+/// Not emptied yet: a start that fails should not cost an older recording.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
 }
 
 fn cannot_create(path: &Path, error: &io::Error) -> Problem {
@@ -47,18 +58,232 @@ fn cannot_create(path: &Path, error: &io::Error) -> Problem {
 async fn follow(
     live: &mut Live,
     origin: &Origin,
-    mut file: BufWriter<File>,
+    filter: Filter,
+    file: File,
 ) -> Result<u64, RecordError> {
-    let mut events = 0;
-    file.write_all(&Line::Header(Header::of(origin)).to_bytes())?;
-    live.follow(|failure| {
-        events += 1;
-        file.write_all(&Line::Failure(failure.clone()).to_bytes())?;
-        Ok::<_, RecordError>(Flow::Go)
-    })
-    .await?;
+    // A pipe or a device has no length to set.
+    if file.metadata()?.is_file() {
+        file.set_len(0)?;
+    }
+    let header = Header::of(origin).with_hooks(live.plan().programs());
+    let mut tape = Tape::start(file, header, filter)?;
+    live.follow(|failure| tape.event(failure).map_err(RecordError::from))
+        .await?;
     let counted = live.counted()?;
-    file.write_all(&Line::End(counted).to_bytes())?;
-    file.flush()?;
-    Ok(events)
+    for portion in tape.left_out.portions() {
+        tape.file.write_all(&Line::Unrecorded(portion).to_bytes())?;
+    }
+    tape.file.write_all(&Line::End(counted).to_bytes())?;
+    Ok(tape.written)
+}
+
+/// The file, and which events go there.
+///
+/// Each line is written at once: whatever ends us, what was seen up to then can be read.
+struct Tape<W> {
+    file: W,
+    filter: Filter,
+    /// Events written.
+    written: u64,
+    /// Those among them that count for `--count`.
+    meant: u64,
+    /// Events that nobody asked for: without them the totals of a replay would call them lost.
+    left_out: Tally,
+}
+
+impl<W: io::Write> Tape<W> {
+    fn start(mut file: W, header: Header, filter: Filter) -> io::Result<Self> {
+        let header = header.with_choice(Choice {
+            class: filter.class.clone(),
+            cause: filter.cause.clone(),
+            count: filter.count,
+        });
+        file.write_all(&Line::Header(header).to_bytes())?;
+        Ok(Self {
+            file,
+            filter,
+            written: 0,
+            meant: 0,
+            left_out: Tally::default(),
+        })
+    }
+
+    /// Writes an event, or counts it.
+    ///
+    /// What the proxy cancelled is written although nobody asked for it, so that it can be shown
+    /// later: a replay with the options of this run shows what `trace` would have shown.
+    fn event(&mut self, failure: &Failure) -> io::Result<Flow> {
+        if self.flow() == Flow::Stop || !self.filter.wants_kind(failure) {
+            self.left_out.add(failure);
+            return Ok(self.flow());
+        }
+        self.file
+            .write_all(&Line::Failure(failure.clone()).to_bytes())?;
+        self.written += 1;
+        self.meant += u64::from(self.filter.wants(failure));
+        Ok(self.flow())
+    }
+
+    /// Whether `--count` is reached.
+    fn flow(&self) -> Flow {
+        if self.filter.count.is_some_and(|count| self.meant >= count) {
+            Flow::Stop
+        } else {
+            Flow::Go
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gw502_common::ending::Ending;
+    use gw502_common::wire::FailureRecord;
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::aggregate::{Totals, UpstreamId};
+    use crate::classify::Classifier;
+    use crate::clock::TimeAnchor;
+    use crate::event::{Cause, Class};
+    use crate::intake::decode::Ended;
+    use crate::intake::recording::Reader;
+
+    fn failure(ending: Ending) -> Failure {
+        let record = FailureRecord::default();
+        Classifier::default().classify(&Ended { ending, record }.into(), 0)
+    }
+
+    fn origin() -> Origin {
+        Origin {
+            host: "edge-1".to_owned(),
+            kernel: "Linux 6.1.0".to_owned(),
+            id: 7,
+            anchor: TimeAnchor { offset_ns: 0 },
+            zone: TimeZone::UTC,
+        }
+    }
+
+    /// Causes in the file and causes only counted, of two refused, one timed out, one cancelled
+    /// and one more refused; and whether the run went on.
+    fn taped(filter: Filter) -> (Vec<Cause>, Vec<(Class, Cause, u64)>, bool) {
+        let mut tape = Tape::start(Vec::new(), Header::of(&origin()), filter).unwrap();
+        let mut flow = Flow::Go;
+        for ending in [
+            Ending::Refused,
+            Ending::Refused,
+            Ending::SynTimedOut,
+            Ending::SynAbandoned,
+            Ending::Refused,
+        ] {
+            flow = tape.event(&failure(ending)).unwrap();
+        }
+        let portions: Vec<_> = tape.left_out.portions().collect();
+        let kinds = portions.into_iter().flat_map(|portion| portion.kinds);
+        let mut reader = Reader::new(&tape.file[..]).unwrap();
+        let lines = std::iter::from_fn(|| reader.next_line().ok());
+        let causes = lines.filter_map(|line| match line {
+            Line::Failure(failure) => Some(failure.cause),
+            _ => None,
+        });
+        (causes.collect(), kinds.collect(), flow == Flow::Go)
+    }
+
+    fn filter() -> Filter {
+        Filter {
+            class: Vec::new(),
+            cause: Vec::new(),
+            include_aborted: false,
+            count: None,
+        }
+    }
+
+    const REFUSED: Cause = Cause::Refused;
+
+    #[test]
+    fn everything_is_written_when_nothing_is_chosen() {
+        let unanswered = Cause::SynUnanswered;
+        let all = vec![REFUSED, REFUSED, unanswered, Cause::Cancelled, REFUSED];
+        assert_eq!(taped(filter()), (all, vec![], true));
+    }
+
+    #[test]
+    fn what_is_not_chosen_is_counted() {
+        let timeouts = Filter {
+            class: vec![Class::Timeout],
+            ..filter()
+        };
+        let left_out = vec![
+            (Class::Refused, REFUSED, 3),
+            (Class::Aborted, Cause::Cancelled, 1),
+        ];
+        assert_eq!(
+            taped(timeouts),
+            (vec![Cause::SynUnanswered], left_out, true)
+        );
+    }
+
+    #[test]
+    fn count_counts_what_is_meant_and_ends_the_run() {
+        let three = Filter {
+            count: Some(3),
+            ..filter()
+        };
+        let written = vec![REFUSED, REFUSED, Cause::SynUnanswered];
+        let left_out = vec![
+            (Class::Refused, REFUSED, 1),
+            (Class::Aborted, Cause::Cancelled, 1),
+        ];
+        assert_eq!(taped(three), (written, left_out, false));
+        let four = Filter {
+            count: Some(4),
+            ..filter()
+        };
+        // What was cancelled is written and does not count…
+        let (written, left_out, goes_on) = taped(four.clone());
+        assert_eq!((written.len(), left_out, goes_on), (5, vec![], false));
+        let four = Filter {
+            include_aborted: true,
+            ..four
+        };
+        // …unless it is asked for.
+        let (written, left_out, _) = taped(four);
+        assert_eq!((written.len(), left_out.len()), (4, 1));
+    }
+
+    #[test]
+    fn what_was_left_out_is_in_the_totals_and_not_lost() {
+        let failures = [
+            failure(Ending::Refused),
+            failure(Ending::SynTimedOut),
+            failure(Ending::SynAbandoned),
+        ];
+        let mut whole = Tally::default();
+        let mut halves = Tally::default();
+        let mut left_out = Tally::default();
+        for failure in &failures {
+            whole.add(failure);
+            let half = match failure.class {
+                Class::Timeout => &mut halves,
+                _ => &mut left_out,
+            };
+            half.add(failure);
+        }
+        for portion in left_out.portions() {
+            halves.add_portion(&portion);
+        }
+        let [failure, ..] = failures;
+        let id = UpstreamId {
+            upstream: failure.upstream,
+            netns: failure.netns,
+        };
+        let totals = Totals {
+            attempts: 3,
+            established: 0,
+            ended: 3,
+        };
+        let counted = [(Some(id), totals)];
+        let rows = halves.summarise(&counted);
+        assert_eq!(rows, whole.summarise(&counted));
+        assert_eq!((rows[0].lost, rows[0].failed(), rows[0].aborted), (0, 2, 1));
+    }
 }

@@ -1,4 +1,6 @@
 //! `replay`: a recording, shown as `trace` would have shown it. No root, no clock, no /proc.
+//!
+//! What stands before a damage is shown; nothing after it, which may be anything.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -23,7 +25,8 @@ enum ReplayError {
 /// Shows the recording to its end, or as far as `--count` goes.
 pub fn run(args: &ReplayArgs) -> Result<Exit, Problem> {
     let what = format!("cannot replay `{}`", args.file.display());
-    let help = "name a file that `gw502 record` wrote; one that was cut off shows what it has";
+    let help = "name a file that `gw502 record` wrote; of a damaged one, what stands before the \
+                damage was shown";
     let file = File::open(&args.file)
         .map_err(|error| Problem::new(Exit::Usage, what.clone(), &error, help))?;
     match replay(args, BufReader::new(file)) {
@@ -36,15 +39,19 @@ pub fn run(args: &ReplayArgs) -> Result<Exit, Problem> {
 fn replay(args: &ReplayArgs, file: BufReader<File>) -> Result<Exit, ReplayError> {
     let mut reader = Reader::new(file)?;
     let mut show = Show::new(args.view.clone(), reader.header().origin());
-    let mut flow = Flow::Go;
     loop {
         match reader.next_line()? {
-            Line::Failure(failure) if flow == Flow::Go => flow = show.event(&failure)?,
-            Line::Failure(failure) => drop(show.event(&failure)?),
+            // To the end, whatever `--count` says: the totals are there.
+            Line::Failure(failure) => match show.event(&failure)? {
+                Flow::Go | Flow::Stop => {}
+            },
+            Line::Unrecorded(portion) => show.unrecorded(&portion),
             Line::End(counted) => {
-                show.finish(counted)?;
+                show.finish(counted, Some(reader.header().choice()))?;
+                reader.finish()?;
                 return Ok(show.exit());
             }
+            // The reader takes it at the start, and a second one for damage.
             Line::Header(_) => {}
         }
     }

@@ -6,12 +6,13 @@ use std::os::fd::AsRawFd as _;
 use bytes::Bytes;
 
 use super::live::Flow;
-use crate::aggregate::{Counted, Tally};
+use crate::aggregate::{Counted, Portion, Tally};
 use crate::cli::args::{Colour, Output, View};
 use crate::cli::exit::Exit;
 use crate::event::Failure;
+use crate::intake::recording::Choice;
 use crate::render::text::Style;
-use crate::render::{Origin, Summary, json, text};
+use crate::render::{Origin, Summary, Unrecorded, json, text};
 use crate::sink::{Console, SinkError};
 
 /// What is shown, and what has been.
@@ -21,6 +22,8 @@ pub(super) struct Show {
     style: Style,
     tally: Tally,
     console: Console,
+    /// Events of the recording that it only counted.
+    unrecorded: u64,
     /// Events shown.
     shown: u64,
     /// Failures among them.
@@ -36,6 +39,7 @@ impl Show {
             style,
             tally: Tally::default(),
             console: Console::default(),
+            unrecorded: 0,
             shown: 0,
             failures: 0,
         }
@@ -44,7 +48,7 @@ impl Show {
     /// Counts an event, and shows it if it is asked for.
     pub(super) fn event(&mut self, failure: &Failure) -> Result<Flow, SinkError> {
         self.tally.add(failure);
-        if self.flow() == Flow::Stop || !wanted(&self.view, failure) {
+        if self.flow() == Flow::Stop || !self.view.filter.wants(failure) {
             return Ok(self.flow());
         }
         let bytes = match self.view.output {
@@ -64,13 +68,28 @@ impl Show {
         Ok(self.flow())
     }
 
-    /// Shows the summary.
-    pub(super) fn finish(&mut self, counted: Counted) -> Result<(), SinkError> {
+    /// Counts events that a recording does not hold.
+    pub(super) fn unrecorded(&mut self, portion: &Portion) {
+        self.tally.add_portion(portion);
+        self.unrecorded = self.unrecorded.saturating_add(portion.events());
+    }
+
+    /// Shows the summary. `choice` is what a recording was to hold.
+    pub(super) fn finish(
+        &mut self,
+        counted: Counted,
+        choice: Option<&Choice>,
+    ) -> Result<(), SinkError> {
+        let unrecorded = choice.map(|choice| Unrecorded {
+            events: self.unrecorded,
+            options: choice.to_string(),
+        });
         let summary = Summary {
             upstreams: self.tally.summarise(&counted.upstreams),
             losses: counted.losses,
             skips: counted.skips,
-            aborted_shown: self.view.include_aborted,
+            aborted_shown: self.view.filter.include_aborted,
+            unrecorded: unrecorded.filter(|left_out| left_out.events > 0),
         };
         let bytes = match self.view.output {
             Output::Json => json::summary(&summary, &self.origin),
@@ -89,18 +108,17 @@ impl Show {
 
     /// Whether `--count` is reached.
     fn flow(&self) -> Flow {
-        if self.view.count.is_some_and(|count| self.shown >= count) {
+        if self
+            .view
+            .filter
+            .count
+            .is_some_and(|count| self.shown >= count)
+        {
             Flow::Stop
         } else {
             Flow::Go
         }
     }
-}
-
-fn wanted(view: &View, failure: &Failure) -> bool {
-    let class = view.class.is_empty() || view.class.contains(&failure.class);
-    let cause = view.cause.is_empty() || view.cause.contains(&failure.cause);
-    class && cause && (view.include_aborted || failure.is_failure())
 }
 
 fn style(colour: Colour) -> Style {

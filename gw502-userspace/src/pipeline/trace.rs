@@ -34,5 +34,5 @@ async fn follow(live: &mut Live, show: &mut Show) -> Result<(), TraceError> {
     live.follow(|failure| show.event(failure).map_err(TraceError::from))
         .await?;
     let counted = live.counted()?;
-    Ok(show.finish(counted)?)
+    Ok(show.finish(counted, None)?)
 }

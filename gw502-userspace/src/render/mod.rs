@@ -33,16 +33,33 @@ pub struct Summary {
     pub skips: std::collections::BTreeMap<String, u64>,
     /// Whether what the proxy cancelled was shown.
     pub aborted_shown: bool,
+    /// Events that a recording does not hold; they are in the totals all the same.
+    pub unrecorded: Option<Unrecorded>,
+}
+
+/// Events that were counted and not recorded, because nobody asked for them.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Unrecorded {
+    /// How many.
+    pub events: u64,
+    /// What `gw502 record` was asked for.
+    pub options: String,
 }
 
 impl Summary {
     /// Failures of all upstreams.
     pub fn failed(&self) -> u64 {
-        self.upstreams.iter().map(UpstreamSummary::failed).sum()
+        sum(self.upstreams.iter().map(UpstreamSummary::failed))
     }
 
     /// What the proxies cancelled themselves.
     pub fn aborted(&self) -> u64 {
-        self.upstreams.iter().map(|upstream| upstream.aborted).sum()
+        sum(self.upstreams.iter().map(|upstream| upstream.aborted))
     }
+}
+
+/// A sum that stays at the end of its range: the counts may come from a file.
+fn sum(counts: impl IntoIterator<Item = u64>) -> u64 {
+    counts.into_iter().fold(0, u64::saturating_add)
 }

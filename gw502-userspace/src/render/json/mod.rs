@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Origin, Summary};
+use super::{Origin, Summary, Unrecorded};
 use crate::aggregate::UpstreamSummary;
 use crate::event::{Endpoint, Errno, EventId, Evidence, Failure, Upstream};
 
@@ -169,6 +169,9 @@ struct SummaryLine<'a> {
     upstreams: Vec<UpstreamLine<'a>>,
     lost: &'a BTreeMap<String, u64>,
     skipped: &'a BTreeMap<String, u64>,
+    /// Of a replay: events that `gw502 record` counted and, by its options, did not write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unrecorded: Option<&'a Unrecorded>,
 }
 
 /// The end of a run as a line of JSON, newline included.
@@ -183,6 +186,7 @@ pub fn summary(summary: &Summary, origin: &Origin) -> Bytes {
             .collect(),
         lost: &summary.losses,
         skipped: &summary.skips,
+        unrecorded: summary.unrecorded.as_ref(),
     })
 }
 

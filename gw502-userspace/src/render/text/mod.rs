@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Origin, Summary};
+use super::{Origin, Summary, Unrecorded};
 use crate::aggregate::UpstreamSummary;
 use crate::event::{Class, Failure, Phase};
 
@@ -144,7 +144,7 @@ pub fn summary(summary: &Summary, origin: &Origin, style: &Style) -> String {
     let lost: Vec<_> = summary
         .losses
         .iter()
-        .map(|(reason, count)| format!("{reason} {count}"))
+        .map(|(reason, count)| format!("{} {count}", printable(reason)))
         .collect();
     if lost.is_empty() {
         notes.push("nothing lost".to_owned());
@@ -158,9 +158,14 @@ pub fn summary(summary: &Summary, origin: &Origin, style: &Style) -> String {
             "{count} cancelled by the proxy itself (--include-aborted shows them)"
         )),
     }
-    let skipped: u64 = summary.skips.values().sum();
+    let skipped = super::sum(summary.skips.values().copied());
     if skipped > 0 {
         notes.push(format!("{skipped} attempts outside the filter"));
+    }
+    if let Some(Unrecorded { events, options }) = &summary.unrecorded {
+        notes.push(format!(
+            "{events} events counted, not recorded (record {options})"
+        ));
     }
     push(&mut text, format_args!("{}\n", notes.join(" · ")));
     text

@@ -136,6 +136,7 @@ fn the_table_names_the_worst_and_what_was_lost() {
         losses,
         skips: BTreeMap::new(),
         aborted_shown: false,
+        unrecorded: None,
     };
     let expected = "\
 UPSTREAM         ATTEMPTS     FAILED     RATE  TOP CAUSE               SINCE
@@ -155,6 +156,7 @@ fn an_empty_run_says_so() {
         losses: BTreeMap::new(),
         skips: BTreeMap::new(),
         aborted_shown: false,
+        unrecorded: None,
     };
     let text = super::summary(&summary, &origin(), &style(false, None));
     assert_eq!(

@@ -1,0 +1,8 @@
+//! Bytes of the ring buffer: decoded, classified and rendered.
+#![no_main]
+#![expect(
+    unused_crate_dependencies,
+    reason = "the library of this package uses them"
+)]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| gw502_fuzz::decode(bytes));
