@@ -5,9 +5,10 @@
 //! by a softirq that runs another on the same CPU, and a plain read-add-write would lose a count.
 
 use core::arch::asm;
+use core::mem::offset_of;
 
 use aya_ebpf::bindings::BPF_NOEXIST;
-use gw502_common::ending::{ENDINGS, Ending};
+use gw502_common::ending::ENDINGS;
 use gw502_common::wire::{
     CONNECT_FAILED, Connection, LossReason, SkipReason, UnixAddress, UnixKey, UpstreamCounts,
     UpstreamKey,
@@ -38,14 +39,26 @@ pub(crate) fn settle(lost: Lost) {
     }
 }
 
-/// What is being counted of an upstream.
+/// What is being counted of an upstream: which number of [`UpstreamCounts`].
+///
+/// One number and no `enum` with a value: half of that may be a register that nobody has written,
+/// which the verifier refuses to see passed on.
 #[derive(Clone, Copy)]
-pub(crate) enum Tally {
-    Attempt,
-    Established,
-    Ending(Ending),
-    /// [`CONNECT_FAILED`]
-    ConnectFailed,
+pub(crate) struct Tally(u8);
+
+impl Tally {
+    pub(crate) const ATTEMPT: Self = Self::at(offset_of!(UpstreamCounts, attempts));
+    pub(crate) const ESTABLISHED: Self = Self::at(offset_of!(UpstreamCounts, established));
+    pub(crate) const CONNECT_FAILED: Self = Self::failed(CONNECT_FAILED);
+
+    /// A `gw502_common::ending::Ending` as a number, or [`CONNECT_FAILED`].
+    pub(crate) const fn failed(kind: u8) -> Self {
+        Self(Self::at(offset_of!(UpstreamCounts, endings)).0 + kind)
+    }
+
+    const fn at(offset: usize) -> Self {
+        Self((offset / size_of::<u64>()) as u8)
+    }
 }
 
 /// Adds one to `tally` of the connection's upstream; to the slot of all others when there is no
@@ -99,31 +112,27 @@ fn tally_in(slot: Option<*mut UpstreamCounts>, tally: Tally) -> Lost {
     // The user side puts the slot of all others there before it attaches anything.
     let counts = slot?;
     // SAFETY: `counts` is a live map value, which is never deleted while programs run.
-    let field = unsafe {
-        match tally {
-            Tally::Attempt => &raw mut (*counts).attempts,
-            Tally::Established => &raw mut (*counts).established,
-            Tally::Ending(ending) => ending_slot(counts, ending as u8),
-            Tally::ConnectFailed => ending_slot(counts, CONNECT_FAILED),
-        }
-    };
+    let field = unsafe { number(counts, tally) };
     add_one(field);
     lost
 }
 
-/// The counter of an ending, without a check that could panic.
+/// The number that `tally` names. It is one of them by construction, which the verifier does not
+/// know.
 ///
 /// # Safety
 ///
-/// `counts` is a live map value, `kind` an [`Ending`] or [`CONNECT_FAILED`].
+/// `counts` is a live map value.
 #[inline(always)]
-unsafe fn ending_slot(counts: *mut UpstreamCounts, kind: u8) -> *mut u64 {
-    // SAFETY: as the caller vouches; all of them are below ENDINGS by construction.
+unsafe fn number(counts: *mut UpstreamCounts, tally: Tally) -> *mut u64 {
+    const NUMBERS: usize = size_of::<UpstreamCounts>() / size_of::<u64>();
+    let mut index = u64::from(tally.0);
+    // SAFETY: changes one register. In assembly: see `address::at_most_path`.
     unsafe {
-        (&raw mut (*counts).endings)
-            .cast::<u64>()
-            .add(kind as usize)
+        asm!("if {index} < {end} goto +1", "{index} = 0", index = inout(reg) index, end = const NUMBERS);
     }
+    // SAFETY: as the caller vouches; below the number of numbers, of which alone the struct is made.
+    unsafe { counts.cast::<u64>().add(index as usize) }
 }
 
 /// Counts something that could not be kept.

@@ -2,7 +2,6 @@
 //! The only place a record leaves the kernel.
 
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
-use gw502_common::ending::Ending;
 use gw502_common::wire::{
     CONNECT_FAILED, Call, CallRecord, Connection, FailureRecord, RecordHeader, SocketFacts,
     WIRE_VERSION,
@@ -11,12 +10,12 @@ use gw502_common::wire::{
 use crate::count::{self, Tally};
 use crate::maps::FAILURES;
 
-/// Counts the failure and sends its record; a record that finds no room is counted as lost.
+/// Counts the failure, an `Ending` as a number, and sends its record; a record that finds no room is counted as lost.
 ///
 /// The count comes first, so that "failed" is exact whatever becomes of the record.
 #[inline(always)]
-pub(crate) fn failure(ending: Ending, connection: &Connection, socket: &SocketFacts, at_ns: u64) {
-    count::settle(count::upstream(connection, Tally::Ending(ending)));
+pub(crate) fn failure(ending: u8, connection: &Connection, socket: &SocketFacts, at_ns: u64) {
+    count::settle(count::upstream(connection, Tally::failed(ending)));
     let Some(mut slot) = FAILURES.reserve::<FailureRecord>(0) else {
         count::lost_record();
         return;
@@ -25,7 +24,7 @@ pub(crate) fn failure(ending: Ending, connection: &Connection, socket: &SocketFa
     // Field by field, straight into the ring: the whole record would pass through the BPF stack.
     // SAFETY: `record` is reserved memory of the record's size, and all of it is written here.
     unsafe {
-        (&raw mut (*record).header).write(header::<FailureRecord>(ending as u8, at_ns));
+        (&raw mut (*record).header).write(header::<FailureRecord>(ending, at_ns));
         (&raw mut (*record).connection).copy_from_nonoverlapping(connection, 1);
         (&raw mut (*record).socket).copy_from_nonoverlapping(socket, 1);
     }

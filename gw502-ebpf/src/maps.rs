@@ -8,6 +8,8 @@ use gw502_common::wire::{
     UnixKey, UpstreamCounts, UpstreamKey,
 };
 
+use crate::again::Event;
+
 /// Failure records on their way to user space. 256 KiB hold over a thousand: some seconds of a
 /// storm even if the reader is scheduled late.
 #[map]
@@ -96,7 +98,8 @@ pub(crate) static LEAVING: HashMap<u64, ProxyKey> = HashMap::with_max_entries(16
 
 /// The event that the first program of a [`Pair`] was last run for on this CPU.
 #[map]
-pub(crate) static DONE: PerCpuArray<u64> = PerCpuArray::with_max_entries(Pair::ALL.len() as u32, 0);
+pub(crate) static DONE: PerCpuArray<Event> =
+    PerCpuArray::with_max_entries(Pair::ALL.len() as u32, 0);
 
 /// How often the second program of a [`Pair`] did the work.
 #[map]

@@ -21,7 +21,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use gw502_common::wire::{Clients, Connection, ListenKey, LossReason, Pair, ProxyKey, clients};
 
-use crate::again;
+use crate::again::{self, Event};
 use crate::capability::connection;
 use crate::count::{self, Lost};
 use crate::kernel::boot_ns;
@@ -35,7 +35,7 @@ const SAME_MOMENT_NS: u64 = 1_000_000;
 
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn client_dismissed_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    again::note(Pair::ClientDismissed, ctx.arg(0));
+    again::note(Pair::ClientDismissed, event(&ctx));
     // SAFETY: argument 0 is `struct sock *`, never NULL, and a full socket.
     freed(unsafe { Sock::new(ctx.arg(0)) });
     0
@@ -43,11 +43,19 @@ fn client_dismissed_tpbtf(ctx: BtfTracePointContext) -> i32 {
 
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn client_dismissed_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    if again::missed(Pair::ClientDismissed, ctx.arg(0)) {
+    if again::missed(Pair::ClientDismissed, event(&ctx)) {
         // SAFETY: as above.
         freed(unsafe { Sock::new(ctx.arg(0)) });
     }
     0
+}
+
+#[inline(always)]
+fn event(ctx: &BtfTracePointContext) -> Event {
+    Event {
+        sock: ctx.arg(0),
+        what: 0,
+    }
 }
 
 /// The kernel frees the socket: whatever is known of it goes.

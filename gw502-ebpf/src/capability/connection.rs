@@ -23,24 +23,26 @@ use gw502_common::ending::{Ending, judge, matters};
 use gw502_common::tcp::{SHUTDOWN_BOTH, state};
 use gw502_common::wire::{Connection, LossReason, Pair, SkipReason, SocketFacts, flag};
 
-use crate::again;
+use crate::again::{self, Event};
 use crate::capability::{calls, clients};
 use crate::count::{self, Lost, Tally};
 use crate::emit;
 use crate::filter;
-use crate::kernel::boot_ns;
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Process;
+use crate::kernel::{boot_ns, opaque};
 use crate::maps::CONNECTIONS;
 
 /// The second program of the pair runs right after the first; interrupts may come in between.
 const SAME_START_NS: u64 = 100_000_000;
+/// No [`Ending`].
+const NOTHING_FAILED: u8 = u8::MAX;
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn connection_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    let (key, old, new) = arguments(&ctx);
+    let (old, new) = states(&ctx);
     // For every change, also those that do not matter: what was skipped is then known exactly.
-    again::note(Pair::Connection, event(key, old, new));
+    again::note(Pair::Connection, event(&ctx, old, new));
     if matters(old, new) {
         #[cfg(feature = "log")]
         aya_log_ebpf::debug!(&ctx, "state {} -> {}", old, new);
@@ -52,8 +54,8 @@ fn connection_tpbtf(ctx: BtfTracePointContext) -> i32 {
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn connection_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    let (key, old, new) = arguments(&ctx);
-    if again::missed(Pair::Connection, event(key, old, new)) && matters(old, new) {
+    let (old, new) = states(&ctx);
+    if again::missed(Pair::Connection, event(&ctx, old, new)) && matters(old, new) {
         // SAFETY: as above.
         count::settle(changed(unsafe { Sock::new(ctx.arg(0)) }, old, new));
     }
@@ -61,14 +63,16 @@ fn connection_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn arguments(ctx: &BtfTracePointContext) -> (u64, u8, u8) {
-    (ctx.arg(0), ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8)
+fn states(ctx: &BtfTracePointContext) -> (u8, u8) {
+    (ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8)
 }
 
-/// A number for a state change. Sockets lie further apart than there are pairs of states.
 #[inline(always)]
-const fn event(key: u64, old: u8, new: u8) -> u64 {
-    key.wrapping_add((old as u64) << 4 | new as u64)
+fn event(ctx: &BtfTracePointContext, old: u8, new: u8) -> Event {
+    Event {
+        sock: ctx.arg(0),
+        what: u64::from(old) << 4 | u64::from(new),
+    }
 }
 
 #[inline(always)]
@@ -88,27 +92,21 @@ fn changed(sock: Sock, old: u8, new: u8) -> Lost {
     // SAFETY: a live value of a preallocated map; only events of this one socket touch it, and
     // those come one after another under the socket's lock.
     let connection = unsafe { &mut *connection };
-    let now_ns = boot_ns();
-
     if new == state::ESTABLISHED {
         if connection.flags & flag::ESTABLISHED != 0 {
             return None; // once more
         }
-        connection.established_ns = now_ns;
+        connection.established_ns = boot_ns();
         connection.flags |= flag::ESTABLISHED;
-        return count::upstream(connection, Tally::Established);
+        return count::upstream(connection, Tally::ESTABLISHED);
     }
-    let Some(mut facts) = sock.facts(old, new) else {
-        forget(sock);
-        return Some(LossReason::NotTcpSock);
-    };
-    ended(sock, connection, &mut facts, now_ns);
-    None
+    ended(sock, connection, old, new)
 }
 
 /// CLOSE -> SYN_SENT, in the context of the process that connects.
 ///
-/// A function of its own, like others here, for a stack of its own.
+/// A function of its own, like others here, for a stack of its own: the verifier adds up the stacks
+/// of functions that are in each other, and before Linux 6.13 allows 512 bytes in all.
 #[inline(never)]
 fn started(sock: Sock) -> Lost {
     if !sock.is_tcp() {
@@ -146,7 +144,7 @@ fn started(sock: Sock) -> Lost {
         dport,
         ..Connection::default()
     };
-    count::settle(count::upstream(&connection, Tally::Attempt));
+    count::settle(count::upstream(&connection, Tally::ATTEMPT));
     match CONNECTIONS.insert(sock.key(), &connection, u64::from(BPF_ANY)) {
         Ok(()) => None,
         Err(_) => Some(LossReason::ConnectionsFull),
@@ -176,14 +174,23 @@ fn listening(sock: Sock) -> Lost {
     None
 }
 
-#[inline(always)]
-fn ended(sock: Sock, connection: &mut Connection, facts: &mut SocketFacts, now_ns: u64) {
-    if let Some(ending) = judge(connection, facts, now_ns) {
-        if matches!(ending, Ending::Abandoned | Ending::SynAbandoned) {
-            facts.clients = clients::of(connection, now_ns);
+#[inline(never)]
+fn ended(sock: Sock, connection: &mut Connection, old: u8, new: u8) -> Lost {
+    let (old, new) = (opaque(old), opaque(new));
+    let mut facts = SocketFacts::default();
+    let lost = sock.fill(&mut facts, old, new);
+    if lost.is_some() {
+        forget(sock);
+        return lost;
+    }
+    let now_ns = boot_ns();
+    let ending = opaque(ending(connection, &facts, now_ns));
+    if ending != NOTHING_FAILED {
+        if ending == Ending::Abandoned as u8 || ending == Ending::SynAbandoned as u8 {
+            facts.clients = opaque(clients::of(connection, now_ns));
         }
         connection.flags |= flag::REPORTED;
-        emit::failure(ending, connection, facts, now_ns);
+        emit::failure(ending, connection, &facts, now_ns);
     }
     let half_close = facts.new_state == state::FIN_WAIT1 && facts.shutdown != SHUTDOWN_BOTH;
     if half_close {
@@ -195,6 +202,13 @@ fn ended(sock: Sock, connection: &mut Connection, facts: &mut SocketFacts, now_n
         // CLOSE; or the proxy closed for good, and what its FIN meets no longer concerns it.
         forget(sock);
     }
+    None
+}
+
+/// How the connection ended, as a number.
+#[inline(never)]
+fn ending(connection: &Connection, facts: &SocketFacts, now_ns: u64) -> u8 {
+    judge(connection, facts, now_ns).map_or(NOTHING_FAILED, |ending| ending as u8)
 }
 
 /// What is known of the socket goes.

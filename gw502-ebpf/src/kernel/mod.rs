@@ -11,7 +11,9 @@ pub(crate) mod regs;
 pub(crate) mod sock;
 pub(crate) mod task;
 
-use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel};
+use core::arch::asm;
+
+use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel};
 use gw502_common::wire::LossReason;
 
 use crate::count;
@@ -49,4 +51,21 @@ pub(crate) fn probe<T: Copy + Default>(base: *const u8, offset: &'static u64) ->
 pub(crate) fn boot_ns() -> u64 {
     // SAFETY: the helper has no precondition.
     unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// `value`, as a number that the verifier knows nothing of.
+///
+/// Where paths with different numbers meet, older verifiers (5.10 and 6.1 do) go on with each of
+/// them as long as they know the numbers, in every program that has functions; a few such places
+/// in a row, and the program is too large for them. Here the paths become one again.
+#[inline(always)]
+pub(crate) fn opaque(value: u8) -> u8 {
+    let mut value = u64::from(value);
+    // SAFETY: the helper has no precondition.
+    let any = u64::from(unsafe { bpf_get_smp_processor_id() });
+    // SAFETY: changes one register, to what it was. In assembly because a compiler sees through it.
+    unsafe {
+        asm!("{value} += {any}", "{value} -= {any}", value = inout(reg) value, any = in(reg) any);
+    }
+    value as u8
 }

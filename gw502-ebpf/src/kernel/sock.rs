@@ -4,8 +4,9 @@
 use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns};
 use gw502_common::tcp::state;
-use gw502_common::wire::{SocketFacts, last_word};
+use gw502_common::wire::{LossReason, SocketFacts, last_word};
 
+use crate::count::Lost;
 use crate::globals::{
     OFF_EE_CODE, OFF_EE_ORIGIN, OFF_EE_TYPE, OFF_ICSK_LRCV, OFF_ICSK_PROBES, OFF_ICSK_RETRANS,
     OFF_INET_SPORT, OFF_NET_INUM, OFF_SERR_EE, OFF_SK_DADDR, OFF_SK_DADDR6, OFF_SK_DPORT,
@@ -16,7 +17,7 @@ use crate::globals::{
     OFF_TP_SEGS_IN, OFF_TP_SEGS_OUT, OFF_TP_SENT, OFF_TP_SND_NXT, OFF_TP_SND_UNA, OFF_TP_SRTT,
     OFF_TP_WRITE_SEQ, OFF_TP_WSTAMP, frozen,
 };
-use crate::kernel::{load, probe};
+use crate::kernel::{load, opaque, probe};
 
 /// `AF_INET6`, `include/linux/socket.h`.
 const AF_INET6: u16 = 10;
@@ -105,44 +106,46 @@ impl Sock {
         unsafe { load(net, &OFF_NET_INUM) }
     }
 
-    /// Everything the rules judge by; `None` when the kernel has no `tcp_sock` behind the socket.
-    #[inline(always)]
-    pub(crate) fn facts(self, old_state: u8, new_state: u8) -> Option<SocketFacts> {
-        let tcp = TcpSock::of(self)?;
-        let mut facts = SocketFacts {
-            bytes_sent: tcp.bytes_sent(),
-            bytes_acked: tcp.load(&OFF_TP_ACKED),
-            bytes_received: tcp.load(&OFF_TP_RECEIVED),
-            since_request_ns: tcp.since_request_ns(),
-            // SAFETY: the helper has no precondition.
-            jiffies: unsafe { bpf_jiffies64() },
-            unsent_bytes: tcp
-                .load::<u32>(&OFF_TP_WRITE_SEQ)
-                .wrapping_sub(tcp.load::<u32>(&OFF_TP_SND_NXT)),
-            unread_bytes: tcp
-                .load::<u32>(&OFF_TP_RCV_NXT)
-                .wrapping_sub(tcp.load::<u32>(&OFF_TP_COPIED)),
-            error: self.load(&OFF_SK_ERR),
-            soft_error: self.load(&OFF_SK_ERR_SOFT),
-            segs_in: tcp.load(&OFF_TP_SEGS_IN),
-            segs_out: tcp.load(&OFF_TP_SEGS_OUT),
-            unacked_bytes: tcp.unacked_bytes(),
-            rtt_min_us: tcp.load(&OFF_TP_RTT_MIN),
-            received_jiffies: tcp.load(&OFF_ICSK_LRCV),
-            rtt_us: tcp.load::<u32>(&OFF_TP_SRTT) >> 3,
-            sport: u16::from_be(tcp.load(&OFF_INET_SPORT)),
-            old_state,
-            new_state,
-            shutdown: self.load(&OFF_SK_SHUTDOWN),
-            retransmits: tcp.load(&OFF_ICSK_RETRANS),
-            probes_out: tcp.load(&OFF_ICSK_PROBES),
-            last_word: self.last_word(tcp, old_state, new_state),
-            untouched: tcp.untouched(),
-            saddr: self.saddr(),
-            ..SocketFacts::default()
+    /// Everything the rules judge by.
+    ///
+    /// A function of its own with a stack of its own, and into place: what is returned by value lies
+    /// on the stack twice.
+    #[inline(never)]
+    pub(crate) fn fill(self, facts: &mut SocketFacts, old_state: u8, new_state: u8) -> Lost {
+        let Some(tcp) = TcpSock::of(self) else {
+            return Some(LossReason::NotTcpSock);
         };
-        self.icmp(&mut facts);
-        Some(facts)
+        facts.bytes_sent = tcp.bytes_sent();
+        facts.bytes_acked = tcp.load(&OFF_TP_ACKED);
+        facts.bytes_received = tcp.load(&OFF_TP_RECEIVED);
+        facts.since_request_ns = tcp.since_request_ns();
+        // SAFETY: the helper has no precondition.
+        facts.jiffies = unsafe { bpf_jiffies64() };
+        facts.unsent_bytes = tcp
+            .load::<u32>(&OFF_TP_WRITE_SEQ)
+            .wrapping_sub(tcp.load::<u32>(&OFF_TP_SND_NXT));
+        facts.unread_bytes = tcp
+            .load::<u32>(&OFF_TP_RCV_NXT)
+            .wrapping_sub(tcp.load::<u32>(&OFF_TP_COPIED));
+        facts.error = self.load(&OFF_SK_ERR);
+        facts.soft_error = self.load(&OFF_SK_ERR_SOFT);
+        facts.segs_in = tcp.load(&OFF_TP_SEGS_IN);
+        facts.segs_out = tcp.load(&OFF_TP_SEGS_OUT);
+        facts.unacked_bytes = tcp.unacked_bytes();
+        facts.rtt_min_us = tcp.load(&OFF_TP_RTT_MIN);
+        facts.received_jiffies = tcp.load(&OFF_ICSK_LRCV);
+        facts.rtt_us = tcp.load::<u32>(&OFF_TP_SRTT) >> 3;
+        facts.sport = u16::from_be(tcp.load(&OFF_INET_SPORT));
+        facts.old_state = old_state;
+        facts.new_state = new_state;
+        facts.shutdown = self.load(&OFF_SK_SHUTDOWN);
+        facts.retransmits = tcp.load(&OFF_ICSK_RETRANS);
+        facts.probes_out = tcp.load(&OFF_ICSK_PROBES);
+        facts.last_word = opaque(self.last_word(tcp, old_state, new_state));
+        facts.untouched = opaque(tcp.untouched());
+        facts.saddr = self.saddr();
+        self.icmp(facts);
+        None
     }
 
     /// Which side's data came last: [`gw502_common::wire::last_word`].
@@ -208,9 +211,9 @@ impl Sock {
         let error = skb
             .wrapping_add(frozen(&OFF_SKB_CB) as usize)
             .wrapping_add(frozen(&OFF_SERR_EE) as usize);
-        facts.icmp_origin = probe(error, &OFF_EE_ORIGIN);
-        facts.icmp_type = probe(error, &OFF_EE_TYPE);
-        facts.icmp_code = probe(error, &OFF_EE_CODE);
+        facts.icmp_origin = opaque(probe(error, &OFF_EE_ORIGIN));
+        facts.icmp_type = opaque(probe(error, &OFF_EE_TYPE));
+        facts.icmp_code = opaque(probe(error, &OFF_EE_CODE));
     }
 }
 

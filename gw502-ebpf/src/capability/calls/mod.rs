@@ -216,18 +216,18 @@ fn unix<W: Way>(given: Given, call: &mut Call, result: i64, thread: u32) -> Lost
         // SAFETY: a live map value.
         .is_some_and(|start_ns| unsafe { *start_ns } == call.connection.start_ns);
     if !reported {
-        count::settle(count::unix(&call.connection, &call.unix, Tally::Attempt));
+        count::settle(count::unix(&call.connection, &call.unix, Tally::ATTEMPT));
     } else if REPORTED_CALLS.remove(thread).is_err() {
         return None;
     }
     if result == 0 {
-        return count::unix(&call.connection, &call.unix, Tally::Established);
+        return count::unix(&call.connection, &call.unix, Tally::ESTABLISHED);
     }
     if !reported {
         count::settle(count::unix(
             &call.connection,
             &call.unix,
-            Tally::ConnectFailed,
+            Tally::CONNECT_FAILED,
         ));
         emit::call(call, -result as i32, boot_ns());
     }
@@ -259,8 +259,8 @@ fn tcp<W: Way>(given: Given, call: &mut Call, result: i64) -> Lost {
         dport: call.connection.dport,
         ..by(Process::current(), OpenSocket::known(call.sock))
     };
-    count::settle(count::upstream(&call.connection, Tally::Attempt));
-    count::settle(count::upstream(&call.connection, Tally::ConnectFailed));
+    count::settle(count::upstream(&call.connection, Tally::ATTEMPT));
+    count::settle(count::upstream(&call.connection, Tally::CONNECT_FAILED));
     emit::call(call, -result as i32, boot_ns());
     None
 }
