@@ -2,10 +2,10 @@
 //! Every map, with its size and the reason for it. The user side may change each size.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use gw502_common::wire::{
-    Call, Clients, Connection, ListenKey, LossReason, Pair, ProxyKey, SkipReason, UnixAddress,
-    UnixKey, UpstreamCounts, UpstreamKey,
+    Call, Clients, Connection, Dismissal, ListenKey, LossReason, Pair, ProxyKey, SkipReason,
+    UnixAddress, UnixKey, UpstreamCounts, UpstreamKey,
 };
 
 use crate::again::Event;
@@ -90,6 +90,11 @@ pub(crate) static LISTENING: HashMap<ListenKey, ProxyKey> = HashMap::with_max_en
 /// Proxies whose ports are known.
 #[map]
 pub(crate) static CLIENTS: HashMap<ProxyKey, Clients> = HashMap::with_max_entries(1024, 0);
+
+/// What threads of proxies did last about clients that left. An LRU: only what happened within
+/// milliseconds is asked for.
+#[map]
+pub(crate) static DISMISSALS: LruHashMap<u32, Dismissal> = LruHashMap::with_max_entries(4096, 0);
 
 /// Sockets of clients that left, by address, until the proxy closes them. Only the few that are
 /// being dealt with at one moment, and clients that only closed their sending side.

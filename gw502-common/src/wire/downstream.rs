@@ -27,14 +27,21 @@ wire_struct! {
 
 wire_struct! {
     /// The clients of a proxy.
-    pub struct Clients(24) {
+    pub struct Clients(8) {
         /// Clients that sent FIN or RST and whose socket the proxy has not closed yet.
         pub leaving: u64,
-        /// When the proxy last closed the socket of such a client, `CLOCK_BOOTTIME` nanoseconds.
-        pub dismissed_ns: u64,
-        /// Thread that did.
-        pub dismissed_tid: u32,
-        /// Zero.
-        pub pad: [u8; 4],
+    }
+}
+
+wire_struct! {
+    /// What a thread of a proxy did last about clients that left. All times are `CLOCK_BOOTTIME`
+    /// nanoseconds.
+    pub struct Dismissal(24) {
+        /// When it closed the socket of such a client, or the upstream's connection after that.
+        pub at_ns: u64,
+        /// How long it may take from there to an upstream's connection.
+        pub lasts_ns: u64,
+        /// When it closed an upstream's connection while a client was leaving.
+        pub explained_ns: u64,
     }
 }

@@ -18,7 +18,7 @@ mod failure;
 
 pub use call::{CONNECT_FAILED, Call, CallRecord, UnixAddress, UnixKey, call_flag};
 pub use counters::{LossReason, Pair, SkipReason, UpstreamCounts, UpstreamKey};
-pub use downstream::{Clients, ListenKey, ProxyKey};
+pub use downstream::{Clients, Dismissal, ListenKey, ProxyKey};
 pub use failure::{Connection, FailureRecord, RecordHeader, SocketFacts, clients, flag, last_word};
 
 /// Version of every layout in this module. Bump it with any change of size or meaning.

@@ -19,7 +19,9 @@
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use gw502_common::wire::{Clients, Connection, ListenKey, LossReason, Pair, ProxyKey, clients};
+use gw502_common::wire::{
+    Clients, Connection, Dismissal, ListenKey, LossReason, Pair, ProxyKey, clients,
+};
 
 use crate::again::{self, Event};
 use crate::capability::connection;
@@ -27,11 +29,13 @@ use crate::count::{self, Lost};
 use crate::kernel::boot_ns;
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Process;
-use crate::maps::{CLIENTS, LEAVING, LISTENING};
+use crate::maps::{CLIENTS, DISMISSALS, LEAVING, LISTENING};
 
-/// A proxy closes the socket of its client right before or after that of the upstream, in the same
-/// thread: nothing but its own code runs in between.
+/// A proxy that closes the upstream's connection before its client's does both in one go (nginx).
 const SAME_MOMENT_NS: u64 = 1_000_000;
+
+/// One that closes its client's first does other work in between (HAProxy), and may be preempted.
+const SOON_NS: u64 = 20_000_000;
 
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn client_dismissed_tpbtf(ctx: BtfTracePointContext) -> i32 {
@@ -132,11 +136,37 @@ pub(crate) fn dismissed(sock: Sock) -> Lost {
     let of = CLIENTS.get_ptr_mut(&proxy)?;
     // SAFETY: a live map value.
     count::add(unsafe { &raw mut (*of).leaving }, u64::MAX);
-    // SAFETY: the same; the two stores need not be seen together, see `of`.
-    unsafe { (*of).dismissed_tid = Process::current().tid() };
-    // SAFETY: the same.
-    unsafe { (*of).dismissed_ns = boot_ns() };
+    let now_ns = boot_ns();
+    let explained_ns = last().explained_ns;
+    let was_upstream_first = now_ns.saturating_sub(explained_ns) < SAME_MOMENT_NS;
+    keep(&Dismissal {
+        at_ns: now_ns,
+        lasts_ns: if was_upstream_first {
+            SAME_MOMENT_NS
+        } else {
+            SOON_NS
+        },
+        explained_ns,
+    });
     None
+}
+
+/// What the current thread did last.
+#[inline(always)]
+fn last() -> Dismissal {
+    match DISMISSALS.get_ptr(Process::current().tid()) {
+        // SAFETY: a live map value, of this thread.
+        Some(last) => unsafe { *last },
+        None => Dismissal::default(),
+    }
+}
+
+#[inline(always)]
+fn keep(dismissal: &Dismissal) {
+    match DISMISSALS.insert(Process::current().tid(), dismissal, u64::from(BPF_ANY)) {
+        // Err: an LRU makes room by itself; if it cannot just now, a wait stays unexplained.
+        Ok(()) | Err(_) => {}
+    }
 }
 
 /// Whether a client of the proxy of `connection` has left, now that the proxy gives up on it. Runs
@@ -150,18 +180,23 @@ pub(crate) fn of(connection: &Connection, now_ns: u64) -> u8 {
     let Some(of) = CLIENTS.get_ptr(&proxy) else {
         return clients::UNKNOWN;
     };
-    // SAFETY: a live map value.
-    let Clients {
-        leaving,
-        dismissed_ns,
-        dismissed_tid,
-        ..
-    } = unsafe { *of };
-    let just_dismissed = dismissed_tid == Process::current().tid()
-        && now_ns.saturating_sub(dismissed_ns) < SAME_MOMENT_NS;
-    if leaving != 0 || just_dismissed {
-        clients::GONE
-    } else {
-        clients::STAYED
+    let before = last();
+    if now_ns.saturating_sub(before.at_ns) < before.lasts_ns {
+        // That client is accounted for, but for others of its requests (HTTP/2), which go at once.
+        keep(&Dismissal {
+            at_ns: now_ns,
+            lasts_ns: SAME_MOMENT_NS,
+            ..before
+        });
+        return clients::GONE;
     }
+    // SAFETY: a live map value.
+    if unsafe { (*of).leaving } != 0 {
+        keep(&Dismissal {
+            explained_ns: now_ns,
+            ..before
+        });
+        return clients::GONE;
+    }
+    clients::STAYED
 }
