@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 use anyhow::{Context as _, Result};
-use xtask::ebpf::{self, Build, CompileError};
+use xtask::ebpf::{self, Build, CompileError, Programs};
 use xtask::toolchain::{self, Compiler, Missing};
 
 fn main() -> ExitCode {
@@ -60,6 +60,7 @@ fn build() -> Result<()> {
     }
 
     let built = Build {
+        programs: Programs::Gw502,
         workspace,
         target_dir: &out.join("ebpf"),
         arch: &variable("CARGO_CFG_TARGET_ARCH")?,

@@ -7,7 +7,7 @@
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
-use xtask::ebpf::{self, Build};
+use xtask::ebpf::{self, Build, Programs};
 use xtask::toolchain;
 
 use crate::tally::Tally;
@@ -166,15 +166,18 @@ fn live_command(filters: &[String]) -> Result<Command> {
 /// clippy knows no BPF target here, so the compiler's own warnings have to do.
 fn programs() -> Result<()> {
     let tools = toolchain::find()?;
-    Build {
-        workspace: run::workspace(),
-        target_dir: &run::target_dir().join("ebpf-lint"),
-        arch: std::env::consts::ARCH,
-        log: false,
-        deny_warnings: true,
+    for programs in Programs::ALL {
+        Build {
+            programs,
+            workspace: run::workspace(),
+            target_dir: &run::target_dir().join("ebpf-lint"),
+            arch: std::env::consts::ARCH,
+            log: false,
+            deny_warnings: true,
+        }
+        .run(&tools)?;
     }
-    .run(&tools)
-    .map(drop)
+    Ok(())
 }
 
 fn succeeds(command: &mut Command) -> Result<()> {

@@ -13,8 +13,30 @@ use anyhow::{Context as _, Result, bail};
 use crate::pins;
 use crate::toolchain::{self, Compiler, Toolchain};
 
-/// Package and binary of the eBPF programs.
+/// Package of the eBPF programs.
 pub const PACKAGE: &str = "gw502-ebpf";
+
+/// Which object to build: the package has two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Programs {
+    /// Those of gw502.
+    Gw502,
+    /// One that does nothing, for comparison.
+    Empty,
+}
+
+impl Programs {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Gw502, Self::Empty];
+
+    /// Name of the binary.
+    const fn binary(self) -> &'static str {
+        match self {
+            Self::Gw502 => PACKAGE,
+            Self::Empty => "gw502-empty",
+        }
+    }
+}
 
 /// What cargo or clippy set for the outer build and must not leak into the inner one: wrappers
 /// and flags meant for the host's compiler, and the host's compiler itself.
@@ -36,9 +58,11 @@ const OUTER: &[&str] = &[
     "__CARGO_DEFAULT_LIB_METADATA",
 ];
 
-/// One build of the eBPF object.
+/// One build of an eBPF object.
 #[derive(Debug, Clone)]
 pub struct Build<'a> {
+    /// Which object.
+    pub programs: Programs,
     /// Top of the workspace.
     pub workspace: &'a Path,
     /// Where the inner cargo may write; not the workspace's target directory.
@@ -100,7 +124,7 @@ impl Build<'_> {
             .target_dir
             .join(toolchain::target())
             .join("release")
-            .join(PACKAGE);
+            .join(self.programs.binary());
         if !object.is_file() {
             bail!(
                 "cargo succeeded but left no object at `{}`",
@@ -115,6 +139,7 @@ impl Build<'_> {
 
     fn command(&self, tools: &Toolchain) -> Command {
         let Self {
+            programs,
             workspace,
             target_dir,
             arch: _,
@@ -136,7 +161,7 @@ impl Build<'_> {
             "--package",
             PACKAGE,
             "--bin",
-            PACKAGE,
+            programs.binary(),
         ]);
         command.args(["--target", toolchain::target()]);
         command
@@ -223,6 +248,7 @@ mod tests {
 
     fn build(deny_warnings: bool) -> Build<'static> {
         Build {
+            programs: Programs::Gw502,
             workspace: Path::new("/src"),
             target_dir: Path::new("/out"),
             arch: "x86_64",

@@ -6,6 +6,7 @@
 )]
 
 mod apt;
+mod bench;
 mod check;
 mod demo;
 mod fuzz;
@@ -32,9 +33,12 @@ Verbs:
                            FILTER picks live tests by name
   fuzz [--duration 10m] [TARGET...]
                            builds the fuzz targets (decode, recording) and runs each so long
+  bench [--quick]          setup, build, and measure what gw502 costs and how fast it is, in under
+                           ten minutes; table to stdout, JSON to target/bench.json
   house                    the house rules alone: file size, lints, layers
 
-Exit code: 0 when all went well, 1 otherwise; `demo` returns that of gw502.
+Exit code: 0 when all went well, 1 otherwise; `demo` returns that of gw502. `bench` measures: a missed
+goal is a result, and its exit code 0.
 
 Example:
   cargo xtask test --only live refused
@@ -59,6 +63,7 @@ fn dispatch(args: Vec<String>) -> Result<ExitCode> {
         Some("demo") => demo::run(&rest),
         Some("test") => check::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
+        Some("bench") => bench::run(&rest),
         Some("house") if rest.is_empty() => house::run(),
         Some("help" | "--help" | "-h") => {
             print!("{HELP}");

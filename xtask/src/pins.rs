@@ -52,3 +52,15 @@ pub const TEST_PACKAGES: &[Package] = &[
     package("iproute2", "network namespaces for the tests"),
     package("bpftool", "looks at loaded programs"),
 ];
+
+/// What the benchmark takes.
+pub const BENCH_PACKAGES: &[Package] = &[
+    package("nginx-light", "the proxy that is measured"),
+    package("wrk", "the clients of that proxy"),
+];
+
+/// What the benchmark compares with; it goes on without.
+pub const PEER_PACKAGES: &[Package] = &[package(
+    "libbpf-tools",
+    "tcpstates and tcplife, to compare with",
+)];

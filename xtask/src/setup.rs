@@ -39,6 +39,19 @@ pub(crate) fn tests() -> Result<()> {
     apt::install(pins::TEST_PACKAGES).context("cannot install what the live tests take")
 }
 
+/// Installs what the benchmark takes. The tools it compares with may be nowhere to be had: their rows
+/// then say so.
+pub(crate) fn bench() -> Result<()> {
+    apt::install(pins::BENCH_PACKAGES).context("cannot install what the benchmark takes")?;
+    match apt::install(pins::PEER_PACKAGES) {
+        Err(error) if error.is::<apt::Unavailable>() => {
+            println!("going on without: {error}");
+            Ok(())
+        }
+        other => other.context("cannot install what the benchmark compares with"),
+    }
+}
+
 /// Builds bpf-linker into our cache.
 fn linker(root: &Path) -> Result<()> {
     let cache = root.parent().context("the cache has no parent folder")?;

@@ -5,27 +5,33 @@ use std::ops::Range;
 
 use super::root::KernelRoot;
 
-/// Whether the kernel has a function or variable of that name. Unknown is no.
-pub fn exists(root: &KernelRoot, name: &str) -> bool {
-    let table = read(root);
-    lines(&table).any(|(_, found)| found == name)
+/// The table, read once: the kernel takes tens of milliseconds to write it down.
+#[derive(Clone, Debug, Default)]
+pub struct Symbols {
+    table: String,
 }
 
-/// The addresses from where a function begins to where the next one does; `None` when there is no
-/// such function, or the kernel does not tell (`kernel.kptr_restrict`).
-pub fn addresses(root: &KernelRoot, name: &str) -> Option<Range<u64>> {
-    addresses_in(&read(root), name)
-}
+impl Symbols {
+    /// Reads the table; without the right to, an empty one.
+    pub fn read(root: &KernelRoot) -> Self {
+        let table = fs::read_to_string(root.proc("kallsyms")).unwrap_or_default();
+        Self { table }
+    }
 
-fn addresses_in(table: &str, name: &str) -> Option<Range<u64>> {
-    let begin = lines(table).find_map(|(address, found)| (found == name).then_some(address))?;
-    let next = lines(table).map(|(address, _)| address);
-    let end = next.filter(|address| *address > begin).min()?;
-    (begin > 0).then_some(begin..end)
-}
+    /// Whether the kernel has a function or variable of that name. Unknown is no.
+    pub fn has(&self, name: &str) -> bool {
+        lines(&self.table).any(|(_, found)| found == name)
+    }
 
-fn read(root: &KernelRoot) -> String {
-    fs::read_to_string(root.proc("kallsyms")).unwrap_or_default()
+    /// The addresses from where a function begins to where the next one does; `None` when there is
+    /// no such function, or the kernel does not tell (`kernel.kptr_restrict`).
+    pub fn addresses(&self, name: &str) -> Option<Range<u64>> {
+        let mut here = lines(&self.table);
+        let begin = here.find_map(|(address, found)| (found == name).then_some(address))?;
+        let all = lines(&self.table).map(|(address, _)| address);
+        let end = all.filter(|address| *address > begin).min()?;
+        (begin > 0).then_some(begin..end)
+    }
 }
 
 fn lines(table: &str) -> impl Iterator<Item = (u64, &str)> {
@@ -46,14 +52,18 @@ mod tests {
                      ffffffff81000200 t wanted\n\
                      ffffffff81000400 T later\n\
                      ffffffff81000300 t next\t[module]\n";
-        let found = addresses_in(table, "wanted");
+        let table = table.to_owned();
+        let symbols = Symbols { table };
+        let found = symbols.addresses("wanted");
         assert_eq!(found, Some(0xffff_ffff_8100_0200..0xffff_ffff_8100_0300));
-        assert_eq!(addresses_in(table, "absent"), None);
+        assert_eq!(symbols.addresses("absent"), None);
+        assert!(symbols.has("next") && !symbols.has("absent"));
     }
 
     #[test]
     fn hidden_addresses_are_none() {
         let table = "0000000000000000 T wanted\n0000000000000000 T next\n";
-        assert_eq!(addresses_in(table, "wanted"), None);
+        let table = table.to_owned();
+        assert_eq!(Symbols { table }.addresses("wanted"), None);
     }
 }

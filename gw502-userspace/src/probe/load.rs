@@ -13,7 +13,7 @@ use super::fill::{
     comm, fill_set, insert_new, leave_out_services, make_room_for_others, take, want,
 };
 use super::programs::{self, Attached};
-use super::trial::{Extent, trials};
+use super::trial::{Extent, Kernel, trials};
 use crate::cli::filter::UpstreamFilter;
 use crate::intake::calls::Calls;
 use crate::intake::counters::Counters;
@@ -22,7 +22,7 @@ use crate::kernel::layout::KernelLayout;
 use crate::kernel::listeners::Listener;
 use crate::kernel::processes::same_name;
 use crate::kernel::root::KernelRoot;
-use crate::kernel::symbols;
+use crate::kernel::symbols::Symbols;
 use crate::plan::{Plan, Trial, Wish, plan};
 
 /// The object that the build script made. 32-byte alignment is what the parser asks for.
@@ -71,14 +71,20 @@ impl Probe {
         wish: Wish,
     ) -> Result<Self, ProbeError> {
         let btf = btf(root)?;
-        let mut ebpf = open(&btf, root, layout, watch)?;
+        let symbols = Symbols::read(root);
+        let mut ebpf = open(&btf, &symbols, layout, watch)?;
         let names = watch.names.iter().map(|name| comm(name));
         fill_set(&mut ebpf, "PROXIES", names)?;
         fill_set(&mut ebpf, "PIDS", watch.pids.iter().copied())?;
         want(&mut ebpf, &watch.upstreams)?;
         leave_out_services(&mut ebpf)?;
         make_room_for_others(&mut ebpf)?;
-        let trials = trials(&mut ebpf, &btf, (root, layout), wish, Extent::Enough)?;
+        let kernel = Kernel {
+            root,
+            layout,
+            symbols: &symbols,
+        };
+        let trials = trials(&mut ebpf, &btf, &kernel, wish, Extent::Enough)?;
         let plan = plan(&trials, wish).map_err(ProbeError::Impossible)?;
         #[cfg(feature = "ebpf-log")]
         super::log::forward(&mut ebpf);
@@ -97,9 +103,15 @@ impl Probe {
             ring_bytes: 4096,
             ..Watch::default()
         };
-        let mut ebpf = open(&btf, root, layout, &watch)?;
+        let symbols = Symbols::read(root);
+        let mut ebpf = open(&btf, &symbols, layout, &watch)?;
         let wish = Wish::default();
-        trials(&mut ebpf, &btf, (root, layout), wish, Extent::Everything)
+        let kernel = Kernel {
+            root,
+            layout,
+            symbols: &symbols,
+        };
+        trials(&mut ebpf, &btf, &kernel, wish, Extent::Everything)
     }
 
     /// How everything is seen.
@@ -199,7 +211,7 @@ fn btf(root: &KernelRoot) -> Result<Btf, ProbeError> {
 /// The object with everything that is fixed from now on; its maps exist, its programs do not yet.
 fn open(
     btf: &Btf,
-    root: &KernelRoot,
+    symbols: &Symbols,
     layout: &KernelLayout,
     watch: &Watch,
 ) -> Result<Ebpf, ProbeError> {
@@ -208,8 +220,8 @@ fn open(
     }
     let all_processes = u32::from(watch.all_processes);
     let send_reset_reason = u32::from(layout.send_reset_reason);
-    let ndisc = symbols::addresses(root, "ndisc_error_report").unwrap_or_default();
-    let neigh = symbols::addresses(root, "neigh_invalidate").unwrap_or_default();
+    let ndisc = symbols.addresses("ndisc_error_report").unwrap_or_default();
+    let neigh = symbols.addresses("neigh_invalidate").unwrap_or_default();
     let neighbour_code = [ndisc.start, ndisc.end, neigh.start, neigh.end];
     let neighbour_failed = layout.neighbour_failed.unwrap_or(0);
     let upstreams = u32::from(!watch.upstreams.is_empty());

@@ -10,7 +10,7 @@ use gw502_common::hooks::{Backend, Capability};
 use super::{ProbeError, programs};
 use crate::kernel::layout::KernelLayout;
 use crate::kernel::root::KernelRoot;
-use crate::kernel::symbols;
+use crate::kernel::symbols::Symbols;
 use crate::plan::{self, Trial, Wish};
 
 /// Kernels from about 5.7 to 6.8 can lock up for good when a trampoline is taken out while a
@@ -27,11 +27,18 @@ pub(super) enum Extent {
     Everything,
 }
 
+/// What is known of the running kernel beforehand.
+pub(super) struct Kernel<'a> {
+    pub(super) root: &'a KernelRoot,
+    pub(super) layout: &'a KernelLayout,
+    pub(super) symbols: &'a Symbols,
+}
+
 /// Offers the kernel the programs that `wish` allows.
 pub(super) fn trials(
     ebpf: &mut Ebpf,
     btf: &Btf,
-    kernel: (&KernelRoot, &KernelLayout),
+    kernel: &Kernel<'_>,
     wish: Wish,
     extent: Extent,
 ) -> Result<Vec<Trial>, ProbeError> {
@@ -64,7 +71,7 @@ pub(super) fn trials(
 fn offer(
     ebpf: &mut Ebpf,
     btf: &Btf,
-    kernel: (&KernelRoot, &KernelLayout),
+    kernel: &Kernel<'_>,
     capability: Capability,
     backend: Backend,
 ) -> Result<Option<String>, ProbeError> {
@@ -93,19 +100,15 @@ fn offer(
 }
 
 /// What is known to go wrong although the kernel would accept it.
-fn known_trouble(
-    (root, layout): (&KernelRoot, &KernelLayout),
-    capability: Capability,
-    backend: Backend,
-) -> Option<String> {
-    if capability == Capability::Drops && layout.neighbour_failed.is_none() {
+fn known_trouble(kernel: &Kernel<'_>, capability: Capability, backend: Backend) -> Option<String> {
+    if capability == Capability::Drops && kernel.layout.neighbour_failed.is_none() {
         return Some("the kernel does not say why it drops a packet".to_owned());
     }
     match backend {
-        Backend::Kprobe if !root.kprobes.exists() => {
+        Backend::Kprobe if !kernel.root.kprobes.exists() => {
             Some("the kernel has no kprobes (CONFIG_KPROBES)".to_owned())
         }
-        Backend::Fentry if symbols::exists(root, DETACH_HANGS) => Some(format!(
+        Backend::Fentry if kernel.symbols.has(DETACH_HANGS) => Some(format!(
             "taking trampolines out can lock this kernel up (it has {DETACH_HANGS})"
         )),
         _ => None,
