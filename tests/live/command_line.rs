@@ -13,7 +13,7 @@ use gw502_tests::capture::Capture;
 use gw502_tests::client::{self, Request};
 use gw502_tests::deadline;
 use gw502_tests::lab::{Family, Lab, Path};
-use gw502_tests::proxy::{Kind, Proxy, Settings};
+use gw502_tests::proxy::{Kind, Logged, Proxy, Settings};
 use gw502_tests::scratch::Scratch;
 use gw502_tests::upstream::{Behaviour, Upstream};
 
@@ -249,6 +249,9 @@ impl Failing {
             retries: 0,
             keep_alive: false,
             abort_on_close: false,
+            upstream_options: "",
+            http2: false,
+            logged: Logged::Requests,
         };
         let proxy = Proxy::start(&lab, &settings);
         Self {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use gw502_tests::client::Answers;
 use gw502_tests::deadline;
 use gw502_tests::dialogue::{Dialogue, Leave};
+use gw502_tests::dice::Dice;
 use gw502_tests::expect::Differences;
 use gw502_tests::lab::Path;
 use gw502_tests::proxy::{Kind, Settings};
@@ -115,7 +116,7 @@ fn tell_apart(name: &str, kind: Kind, time_outs: u64, spread_ms: u64) -> Result<
 /// Clients that wait for ever, clients that leave, and such as get an answer at once, at moments
 /// that look random and are the same each time.
 fn clients(time_outs: u64, spread_ms: u64) -> Vec<Client> {
-    let mut dice = Dice(502);
+    let mut dice = Dice::new(502);
     let mut clients = Vec::new();
     for n in 0..time_outs + MANY + MANY / 2 {
         let starts = Duration::from_millis(dice.roll(0..spread_ms));
@@ -237,17 +238,5 @@ impl fmt::Display for Confusion {
             writeln!(formatter, "{fate:<12}{said:<30}{count}")?;
         }
         Ok(())
-    }
-}
-
-/// Numbers that look random: xorshift64.
-struct Dice(u64);
-
-impl Dice {
-    const fn roll(&mut self, range: std::ops::Range<u64>) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        range.start + self.0 % (range.end - range.start)
     }
 }

@@ -7,7 +7,7 @@ use gw502_tests::address::Address;
 use gw502_tests::agent::{Agent, Event, Session};
 use gw502_tests::expect::{self, Differences};
 use gw502_tests::lab::{Family, Lab, Path};
-use gw502_tests::proxy::{Kind, Proxy, Settings};
+use gw502_tests::proxy::{Kind, Logged, Proxy, Settings};
 use gw502_tests::report::{self, Row};
 use gw502_tests::upstream::{Behaviour, Upstream};
 use libtest_mimic::Failed;
@@ -221,11 +221,14 @@ pub(crate) const fn settings(kind: Kind, upstream: Address) -> Settings {
         retries: 0,
         keep_alive: false,
         abort_on_close: false,
+        upstream_options: "",
+        http2: false,
+        logged: Logged::Requests,
     }
 }
 
 /// Checks the cause of every event.
-fn all_are(events: &[&Event], verdict: &str, differences: &mut Differences) {
+pub(crate) fn all_are(events: &[&Event], verdict: &str, differences: &mut Differences) {
     for (index, event) in events.iter().enumerate() {
         let field = format!("event {index}, class/cause");
         differences.check(&field, verdict, event.verdict().as_str());

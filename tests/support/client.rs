@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::dialogue::Dialogue;
 use crate::netns::Namespace;
 use crate::tolerate;
 
@@ -38,6 +39,13 @@ impl Answers {
     #[must_use]
     pub fn count(&self, answer: Answer) -> usize {
         self.0.get(&answer).copied().unwrap_or_default()
+    }
+
+    /// Adds those of another client.
+    pub fn add(&mut self, other: &Self) {
+        for (answer, count) in &other.0 {
+            *self.0.entry(*answer).or_default() += count;
+        }
     }
 
     /// The status that every client got; `None` when they did not all get the same.
@@ -104,6 +112,35 @@ pub fn send(
                         let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
                         *answers.0.entry(answer).or_default() += 1;
                     }
+                });
+            }
+        });
+    });
+    answers.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sends `count` requests one after another on each of `parallel` connections, which are opened again
+/// when the proxy ends them: as many as possible in as little time.
+#[track_caller]
+pub fn load(namespace: &Namespace, target: SocketAddr, count: usize, parallel: usize) -> Answers {
+    let started = AtomicUsize::new(0);
+    let answers = Mutex::new(Answers::default());
+    namespace.enter(|| {
+        thread::scope(|scope| {
+            for _ in 0..parallel {
+                scope.spawn(|| {
+                    let mut got = Answers::default();
+                    let mut dialogue = None;
+                    while started.fetch_add(1, Ordering::Relaxed) < count {
+                        let on = dialogue.get_or_insert_with(|| Dialogue::open(target));
+                        on.ask("GET", "/");
+                        *got.0.entry(on.answer()).or_default() += 1;
+                        dialogue = dialogue.filter(Dialogue::goes_on);
+                    }
+                    answers
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .add(&got);
                 });
             }
         });

@@ -24,7 +24,10 @@ pub enum Leave {
 
 /// A client's connection to the proxy.
 #[derive(Debug)]
-pub struct Dialogue(TcpStream);
+pub struct Dialogue {
+    stream: TcpStream,
+    goes_on: bool,
+}
 
 impl Dialogue {
     /// Connects from the network namespace of the calling thread.
@@ -36,7 +39,10 @@ impl Dialogue {
         tolerate(stream.set_read_timeout(Some(PATIENCE)));
         tolerate(stream.set_write_timeout(Some(PATIENCE)));
         tolerate(stream.set_nodelay(true));
-        Self(stream)
+        Self {
+            stream,
+            goes_on: true,
+        }
     }
 
     /// Sends a request without a body. The other side may be gone: the answer says so.
@@ -46,8 +52,25 @@ impl Dialogue {
         } else {
             ""
         };
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: bench\r\n{length}\r\n");
-        tolerate(self.0.write_all(head.as_bytes()));
+        self.send(&format!(
+            "{method} {path} HTTP/1.1\r\nHost: bench\r\n{length}\r\n"
+        ));
+    }
+
+    /// Sends anything. The other side may be gone: the answer says so.
+    pub fn send(&mut self, text: &str) {
+        tolerate(self.stream.write_all(text.as_bytes()));
+    }
+
+    /// Sends nothing more; the other side sees the end of what it reads.
+    pub fn shut_down(&self) {
+        tolerate(self.stream.shutdown(Shutdown::Write));
+    }
+
+    /// Whether another request can follow the last answer on this connection.
+    #[must_use]
+    pub const fn goes_on(&self) -> bool {
+        self.goes_on
     }
 
     /// Reads one answer with its body.
@@ -55,7 +78,7 @@ impl Dialogue {
         let mut answer = Vec::new();
         let mut chunk = [0; 4096];
         while !is_whole(&answer) {
-            match self.0.read(&mut chunk) {
+            match self.stream.read(&mut chunk) {
                 Ok(0) => break,
                 Ok(length) => answer.extend(chunk.iter().take(length)),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -67,6 +90,7 @@ impl Dialogue {
                 Err(_) => break,
             }
         }
+        self.goes_on = is_whole(&answer) && !says_close(&answer);
         status(&answer).map_or(Answer::Closed, Answer::Status)
     }
 
@@ -74,7 +98,7 @@ impl Dialogue {
     pub fn upload(&mut self, bytes: usize) -> Answer {
         let head =
             format!("POST /upload HTTP/1.1\r\nHost: bench\r\nContent-Length: {bytes}\r\n\r\n");
-        let mut writer = self.0.try_clone().expect("a second handle");
+        let mut writer = self.stream.try_clone().expect("a second handle");
         thread::scope(|scope| {
             scope.spawn(move || {
                 let body = [b'x'; 16384];
@@ -90,7 +114,7 @@ impl Dialogue {
             });
             let answer = self.answer();
             // Ends a write that still waits.
-            tolerate(self.0.shutdown(Shutdown::Both));
+            tolerate(self.stream.shutdown(Shutdown::Both));
             answer
         })
     }
@@ -102,7 +126,7 @@ impl Dialogue {
                 l_onoff: 1,
                 l_linger: 0,
             };
-            tolerate(setsockopt(&self.0, Linger, &at_once));
+            tolerate(setsockopt(&self.stream, Linger, &at_once));
         }
     }
 }
@@ -122,9 +146,23 @@ fn content_length(head: &str) -> usize {
         .unwrap_or_default()
 }
 
+/// Whether the head of an answer announces the end of the connection.
+fn says_close(answer: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(answer).to_ascii_lowercase();
+    head.contains("\r\nconnection: close")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::is_whole;
+    use super::{is_whole, says_close};
+
+    #[test]
+    fn an_answer_says_when_the_connection_ends() {
+        assert!(says_close(b"HTTP/1.1 200 OK\r\nConnection: Close\r\n\r\n"));
+        assert!(!says_close(
+            b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\n"
+        ));
+    }
 
     #[test]
     fn an_answer_is_whole_with_the_last_byte_of_its_body() {

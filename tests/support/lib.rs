@@ -17,11 +17,14 @@
 //! | [`proxy`]    | nginx, `HAProxy` and Apache in the foreground, their processes, their logs   |
 //! | [`client`]   | requests through the proxy, each on a connection of its own                  |
 //! | [`dialogue`] | one connection to the proxy, step by step                                    |
+//! | [`http2`]    | requests by HTTP/2, taken back                                               |
 //! | [`agent`]    | gw502 itself, seen from outside: events, summary, exit code                  |
 //! | [`expect`]   | one row of the table: what was made to happen against what was reported      |
 //! | [`report`]   | the table                                                                    |
 //! | [`address`]  | where an upstream is: address and port, or a unix socket                     |
-//! | [`process`], [`cgroup`], [`capture`], [`deadline`], [`scratch`], [`machine`] | the plumbing below   |
+//! | [`socket`]   | sockets the standard library does not make: not yet connected, MPTCP         |
+//! | [`sockets`]  | what the kernel says about the sockets of a namespace                        |
+//! | [`process`], [`cgroup`], [`capture`], [`deadline`], [`dice`], [`scratch`], [`machine`] | the plumbing below |
 //!
 //! Everything a test makes is undone when its owner is dropped, and what a killed run left behind
 //! is removed by the next one ([`lab::sweep`]).
@@ -42,8 +45,10 @@ pub mod cgroup;
 pub mod client;
 pub mod deadline;
 pub mod dialogue;
+pub mod dice;
 pub mod expect;
 pub mod firewall;
+pub mod http2;
 pub mod lab;
 pub mod machine;
 pub mod netns;
@@ -53,6 +58,8 @@ pub mod relay;
 pub mod report;
 pub mod route;
 pub mod scratch;
+pub mod socket;
+pub mod sockets;
 pub mod upstream;
 
 /// Lets a result go that nobody could act upon: on drop, and where the other side may be gone.

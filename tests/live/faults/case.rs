@@ -5,7 +5,7 @@ use std::time::Duration;
 use gw502_tests::address::Address;
 use gw502_tests::firewall::Verdict;
 use gw502_tests::lab::{Family, Path};
-use gw502_tests::proxy::{Kind, Settings};
+use gw502_tests::proxy::{Kind, Logged, Settings};
 use gw502_tests::route::Route;
 use gw502_tests::upstream::{Behaviour, Dead};
 
@@ -120,6 +120,9 @@ impl Case {
             retries: u32::from(!kernel_first),
             keep_alive: false,
             abort_on_close: false,
+            upstream_options: "",
+            http2: false,
+            logged: Logged::Requests,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Apache: its configuration and its logs.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Log, Settings, USER, WORKERS};
@@ -15,11 +16,16 @@ const MODULES: &str = "/usr/lib/apache2/modules";
 /// Threads of each worker: as many requests may hang there.
 const THREADS: usize = 16;
 
-pub(super) fn command(settings: &Settings, port: u16, scratch: &Scratch) -> Command {
+/// Writes the configuration and returns where it is.
+#[track_caller]
+pub(super) fn configure(settings: &Settings, port: u16, scratch: &Scratch) -> PathBuf {
     let name = format!("apache-{port}.conf");
-    let file = scratch.write(&name, &configuration(settings, port, scratch));
+    scratch.write(&name, &configuration(settings, port, scratch))
+}
+
+pub(super) fn command(configuration: &Path) -> Command {
     let mut command = Command::new("apache2");
-    command.args(["-D", "FOREGROUND", "-f"]).arg(file);
+    command.args(["-D", "FOREGROUND", "-f"]).arg(configuration);
     command
 }
 

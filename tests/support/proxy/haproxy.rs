@@ -1,9 +1,9 @@
 //! `HAProxy`: its configuration and its log.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Kind, Log, Settings, USER};
+use super::{Kind, Log, Logged, Settings, USER};
 use crate::address::Address;
 use crate::scratch::Scratch;
 
@@ -13,13 +13,16 @@ const MARK: &str = "request ";
 /// Termination state of a request without a failure.
 const FINE: &str = "--";
 
-pub(super) fn command(settings: &Settings, port: u16, scratch: &Scratch, log: &Path) -> Command {
+/// Writes the configuration and returns where it is.
+#[track_caller]
+pub(super) fn configure(settings: &Settings, port: u16, scratch: &Scratch, log: &Path) -> PathBuf {
     let name = format!("haproxy-{port}.cfg");
+    scratch.write(&name, &configuration(settings, port, log))
+}
+
+pub(super) fn command(configuration: &Path) -> Command {
     let mut command = Command::new("haproxy");
-    command
-        .arg("-db")
-        .arg("-f")
-        .arg(scratch.write(&name, &configuration(settings, port, log)));
+    command.arg("-db").arg("-f").arg(configuration);
     command
 }
 
@@ -49,6 +52,12 @@ fn configuration(settings: &Settings, port: u16, log: &Path) -> String {
     } else {
         ""
     };
+    let logged = match settings.logged {
+        Logged::Requests => "",
+        Logged::Failures => "option dontlog-normal",
+    };
+    let options = settings.upstream_options;
+    let protocol = if settings.http2 { " proto h2" } else { "" };
     format!(
         "
         global
@@ -64,11 +73,13 @@ fn configuration(settings: &Settings, port: u16, log: &Path) -> String {
             retries {retries}
             http-reuse {reuse}
             {abort}
+            {logged}
         frontend bench
-            bind 0.0.0.0:{port} backlog 4096
+            bind 0.0.0.0:{port} backlog 4096{protocol}
             log-format \"{MARK}end=%ts {status}retries=%rc from=%bi:%bp to=%b/%s\"
             default_backend upstreams
         backend upstreams
+            {options}
             server upstream {upstream}\n"
     )
 }

@@ -7,11 +7,12 @@ mod apache;
 mod haproxy;
 mod log_socket;
 mod nginx;
+mod restart;
 
 use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ use crate::deadline;
 use crate::lab::Lab;
 use crate::netns::Namespace;
 use crate::process::Process;
+use crate::scratch::Scratch;
+use crate::sockets;
 
 /// How long a proxy may take to start, and to write a line it owes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -104,6 +107,22 @@ pub struct Settings {
     pub keep_alive: bool,
     /// Whether `HAProxy` ends an attempt when its client leaves; nginx always does, Apache never.
     pub abort_on_close: bool,
+    /// More directives for the proxy's section about its upstream: `upstream` of nginx, `server`
+    /// of its streams, `backend` of `HAProxy`.
+    pub upstream_options: &'static str,
+    /// Whether it speaks HTTP/2 with its clients, and nothing else.
+    pub http2: bool,
+    /// What it logs.
+    pub logged: Logged,
+}
+
+/// What a proxy writes a line about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logged {
+    /// Every request.
+    Requests,
+    /// Failures alone: the good requests of a load are too many to be read.
+    Failures,
 }
 
 /// What a proxy logged about the requests it got.
@@ -126,6 +145,7 @@ pub struct Proxy {
     log: Option<LogSocket>,
     port: u16,
     workers: Vec<u32>,
+    configuration: PathBuf,
 }
 
 impl Proxy {
@@ -139,11 +159,12 @@ impl Proxy {
             .kind
             .is_haproxy()
             .then(|| LogSocket::bind(lab.proxy(), scratch.join(&format!("log-{port}"))));
-        let mut command = match &log {
-            Some(log) => haproxy::command(settings, port, scratch, log.path()),
-            None if settings.kind == Kind::Apache => apache::command(settings, port, scratch),
-            None => nginx::command(settings, port, scratch),
+        let configuration = match &log {
+            Some(log) => haproxy::configure(settings, port, scratch, log.path()),
+            None if settings.kind == Kind::Apache => apache::configure(settings, port, scratch),
+            None => nginx::configure(settings, port, scratch),
         };
+        let mut command = command(settings.kind, &configuration, scratch);
         let process = lab.proxy().enter(|| Process::start(&mut command));
         let mut proxy = Self {
             kind: settings.kind,
@@ -151,6 +172,7 @@ impl Proxy {
             log,
             port,
             workers: Vec::new(),
+            configuration,
         };
         proxy.wait_ready(lab.proxy(), &command);
         proxy
@@ -302,7 +324,7 @@ impl Proxy {
                 self.workers = children(self.process.pid());
                 self.workers.len() == WORKERS
             };
-            complete && listens(namespace, self.port)
+            complete && sockets::listens(namespace, self.port)
         });
         assert!(
             ready,
@@ -310,6 +332,15 @@ impl Proxy {
             self.port,
             self.text()
         );
+    }
+}
+
+/// Starts the program with a configuration that was written for it.
+fn command(kind: Kind, configuration: &Path, scratch: &Scratch) -> Command {
+    match kind {
+        Kind::Nginx | Kind::NginxStream => nginx::command(configuration, scratch),
+        Kind::Haproxy | Kind::HaproxyTcp => haproxy::command(configuration),
+        Kind::Apache => apache::command(configuration),
     }
 }
 
@@ -322,18 +353,6 @@ fn free_port(namespace: &Namespace) -> u16 {
             .local_addr()
             .expect("a bound socket has an address")
             .port()
-    })
-}
-
-/// Whether something listens on `port`. Looked up, not tried: a stream proxy would pass the trial
-/// connection on.
-fn listens(namespace: &Namespace, port: u16) -> bool {
-    let sockets = namespace.enter(|| fs::read_to_string("/proc/thread-self/net/tcp"));
-    let here = format!(":{port:04X}");
-    sockets.unwrap_or_default().lines().any(|line| {
-        let mut fields = line.split_whitespace().skip(1);
-        let is_here = fields.next().is_some_and(|local| local.ends_with(&here));
-        is_here && fields.nth(1) == Some("0A")
     })
 }
 

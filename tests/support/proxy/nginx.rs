@@ -1,23 +1,26 @@
 //! nginx: its configuration and its logs.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Kind, Log, Settings, USER, WORKERS};
+use super::{Kind, Log, Logged, Settings, USER, WORKERS};
 use crate::scratch::Scratch;
 
 /// Starts the line of each finished request.
 const MARK: &str = "request ";
 
-pub(super) fn command(settings: &Settings, port: u16, scratch: &Scratch) -> Command {
-    let configuration = configuration(settings, port, scratch);
+/// Writes the configuration and returns where it is.
+#[track_caller]
+pub(super) fn configure(settings: &Settings, port: u16, scratch: &Scratch) -> PathBuf {
     let name = format!("nginx-{port}.conf");
+    scratch.write(&name, &configuration(settings, port, scratch))
+}
+
+pub(super) fn command(configuration: &Path, scratch: &Scratch) -> Command {
     let mut command = Command::new("nginx");
-    command
-        .arg("-e")
-        .arg("stderr")
-        .arg("-p")
-        .arg(scratch.path());
-    command.arg("-c").arg(scratch.write(&name, &configuration));
+    command.arg("-e").arg("stderr");
+    command.arg("-p").arg(scratch.path());
+    command.arg("-c").arg(configuration);
     command
 }
 
@@ -54,6 +57,9 @@ fn http(settings: &Settings, port: u16, scratch: &Scratch) -> String {
     } else {
         ("", "1.0")
     };
+    let protocol = if settings.http2 { " http2" } else { "" };
+    let log = log(settings);
+    let options = settings.upstream_options;
     format!(
         "
         http {{
@@ -63,14 +69,15 @@ fn http(settings: &Settings, port: u16, scratch: &Scratch) -> String {
             uwsgi_temp_path {directory}/uwsgi;
             scgi_temp_path {directory}/scgi;
             log_format bench '{MARK}status=$status attempts=\"$upstream_addr\" path=$request_uri';
-            access_log /dev/stdout bench;
+            access_log {log};
             client_max_body_size 0;
             upstream upstreams {{
                 server {upstream};
                 {pool}
+                {options}
             }}
             server {{
-                listen 0.0.0.0:{port} backlog=4096;
+                listen 0.0.0.0:{port} backlog=4096{protocol};
                 location / {{
                     proxy_pass http://upstreams;
                     proxy_http_version {version};
@@ -89,20 +96,30 @@ fn stream(settings: &Settings, port: u16) -> String {
     let upstream = &settings.upstream;
     let connect = settings.connect_timeout.as_millis();
     let read = settings.read_timeout.as_millis();
+    let log = log(settings);
+    let options = settings.upstream_options;
     format!(
         "
         stream {{
             log_format bench '{MARK}status=$status attempts=\"$upstream_addr\"';
-            access_log /dev/stdout bench;
+            access_log {log};
             server {{
                 listen 0.0.0.0:{port} backlog=4096;
                 proxy_pass {upstream};
                 proxy_connect_timeout {connect}ms;
                 proxy_timeout {read}ms;
+                {options}
             }}
         }}
         "
     )
+}
+
+const fn log(settings: &Settings) -> &'static str {
+    match settings.logged {
+        Logged::Requests => "/dev/stdout bench",
+        Logged::Failures => "off",
+    }
 }
 
 /// Reads the access log.

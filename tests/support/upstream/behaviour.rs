@@ -61,11 +61,22 @@ pub enum Behaviour {
     AnswerThen(u32, Last),
     /// Answers every request, and closes a connection that was idle for so long.
     CloseIdle(Duration),
+    /// The same, and ends such a connection by RST.
+    ResetIdle(Duration),
     /// Reads so many bytes of a request and its body, waits until no more can come, and lets it
     /// down.
     Swallow(usize, Last),
     /// Never answers requests for `/hang…`; answers others and closes.
     HangOnDemand,
+    /// Answers requests for `/after/<ms>…` after so long, in two parts with as much time between
+    /// them; others at once. Keeps its connections.
+    WaitOnDemand,
+    /// Ends a connection on which nothing came for so long after the handshake.
+    TurnAway(Duration, Last),
+    /// Answers 200 after the end of what it is sent, and closes.
+    AnswerTheEnd,
+    /// Reads what comes, never answers, and closes after the peer did.
+    Listen,
 }
 
 impl Behaviour {
@@ -124,7 +135,20 @@ impl Behaviour {
                     connection.let_down(last);
                 }
             }
-            Self::CloseIdle(limit) => connection.answer_until_idle(limit),
+            Self::CloseIdle(limit) => connection.answer_until_idle(limit, Last::Close),
+            Self::ResetIdle(limit) => connection.answer_until_idle(limit, Last::Reset),
+            Self::WaitOnDemand => {
+                while connection.read_request() {
+                    connection.answer_in_time();
+                }
+            }
+            Self::TurnAway(limit, last) => {
+                if readable_within(&connection.stream, stopped, limit).is_none() {
+                    connection.let_down(last);
+                }
+            }
+            Self::AnswerTheEnd => connection.read_to_end(ANSWER_AND_CLOSE),
+            Self::Listen => connection.read_to_end(b""),
             Self::Swallow(bytes, last) => {
                 if connection.read_bytes(bytes) {
                     deadline::pause_until(deadline::now() + SETTLE);
@@ -220,16 +244,48 @@ impl<S: Stream> Connection<'_, S> {
         true
     }
 
-    fn answer_until_idle(&mut self, limit: Duration) {
+    fn answer_until_idle(&mut self, limit: Duration, last: Last) {
         while self.read_request() {
             self.write(ANSWER_AND_STAY);
             match readable_within(&self.stream, self.stopped, limit) {
                 Some(true) => {}
                 Some(false) => return,
                 None => {
-                    self.note_broken();
+                    self.let_down(last);
                     return;
                 }
+            }
+        }
+    }
+
+    /// `/after/<ms>…`: half of the answer after so long, the rest after as long again.
+    fn answer_in_time(&mut self) {
+        let words = self.asked.strip_prefix("/after/");
+        let wait = words.and_then(|words| words.split('/').next()?.parse().ok());
+        let wait = wait.map(Duration::from_millis);
+        let Some(wait) = wait else {
+            return self.write(ANSWER_AND_STAY);
+        };
+        let (begin, rest) = ANSWER_AND_STAY.split_at(ANSWER_AND_STAY.len() / 2);
+        for part in [begin, rest] {
+            // Ends early when told to stop.
+            readable_within(&self.stopped, self.stopped, wait);
+            self.write(part);
+        }
+    }
+
+    /// Reads until the peer has sent its last byte, and then answers.
+    fn read_to_end(&mut self, answer: &[u8]) {
+        let mut chunk = [0; 4096];
+        while readable(&self.stream, self.stopped) {
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return self.write(answer),
+                Ok(length) => {
+                    self.counters
+                        .bytes
+                        .fetch_add(length as u64, Ordering::Relaxed);
+                }
+                Err(_) => return,
             }
         }
     }

@@ -17,13 +17,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage};
+use nix::sys::socket::{self, SockaddrStorage, setsockopt, sockopt::ReuseAddr};
 
 pub use self::behaviour::{Behaviour, Last};
 pub use self::dead::{Dead, DeadSocket};
 use self::stream::Listener;
 use crate::address::Address;
 use crate::netns::Namespace;
+use crate::socket::Protocol;
 use crate::tolerate;
 
 /// What an upstream did so far.
@@ -72,7 +73,19 @@ impl Upstream {
     #[must_use]
     #[track_caller]
     pub fn start(namespace: &Namespace, address: IpAddr, behaviour: Behaviour) -> Self {
-        let socket = namespace.enter(|| bind(address));
+        Self::start_at(namespace, (address, 0).into(), behaviour, Protocol::Tcp)
+    }
+
+    /// Starts one at `address`, on a free port if it has none, that speaks `protocol`.
+    #[must_use]
+    #[track_caller]
+    pub fn start_at(
+        namespace: &Namespace,
+        address: SocketAddr,
+        behaviour: Behaviour,
+        protocol: Protocol,
+    ) -> Self {
+        let socket = namespace.enter(|| bind(address, protocol));
         let address = local_address(&socket);
         if behaviour != Behaviour::Refuse {
             let backlog = socket::Backlog::new(4096).expect("a usual backlog");
@@ -211,18 +224,16 @@ pub(crate) fn readable(socket: &impl AsFd, stopped: &UnixStream) -> bool {
     poll(&mut waiting, PollTimeout::NONE).is_ok() && waiting[1].any() == Some(false)
 }
 
-/// A socket on a port the kernel chose, in the namespace of the calling thread.
+/// A bound socket, on a port the kernel chose if `address` has none, in the namespace of the calling thread.
 #[track_caller]
-fn bind(address: IpAddr) -> OwnedFd {
-    let family = if address.is_ipv4() {
-        AddressFamily::Inet
-    } else {
-        AddressFamily::Inet6
-    };
-    let socket = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
-        .expect("a TCP socket");
-    let wanted = SockaddrStorage::from(SocketAddr::new(address, 0));
-    socket::bind(socket.as_raw_fd(), &wanted)
+fn bind(address: SocketAddr, protocol: Protocol) -> OwnedFd {
+    let socket = protocol.socket(address.ip());
+    // A server that starts again finds connections of the one before. (With a port to be chosen the
+    // kernel might share one that another socket only keeps.)
+    if address.port() != 0 {
+        setsockopt(&socket, ReuseAddr, &true).expect("our own socket");
+    }
+    socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(address))
         .unwrap_or_else(|error| panic!("cannot bind {address}: {error}"));
     socket
 }
