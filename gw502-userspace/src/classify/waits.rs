@@ -24,8 +24,18 @@ const BEAT_US: u64 = 1_000_000;
 
 /// Two waits of one timer differ by no more than this.
 const ALIKE_US: u64 = 8_000;
-/// So many earlier waits alike make it a timer's.
+/// So many earlier waits alike make it a timer's…
 const OFTEN: usize = 3;
+/// …if they stand out: most of the waits that differ by no more than this are alike. Those of
+/// impatient clients lie all over the place, and of many some are alike by chance.
+const AROUND_US: u64 = 25 * ALIKE_US;
+/// Nobody configures less: what is given up sooner was not needed any more.
+const SHORTEST_US: u64 = 100_000;
+
+/// Programs that try one address of an upstream at a time. Others may race two families (RFC 8305)
+/// and drop the slower one after a wait that recurs, the delay between them: at most 2 s, section 8.
+const ONE_AT_A_TIME: [&[u8]; 5] = [b"nginx", b"haproxy", b"apache2", b"httpd", b"varnishd"];
+const LONGEST_RACE_US: u64 = 2_000_000;
 
 /// Waits that ended without a client leaving.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,22 +56,45 @@ impl Waits {
         if self.seen.len() >= PROXIES && !self.seen.contains_key(&(comm, phase)) {
             self.seen.clear();
         }
-        let history = self.seen.entry((comm, phase)).or_default();
-        let alike = history
-            .iter()
-            .filter(|seen| seen.abs_diff(wait_us) <= ALIKE_US)
-            .count();
-        if history.len() == HISTORY {
-            history.pop_front();
-        }
-        history.push_back(wait_us);
         let late_us = if clients_stayed {
             LATE_US
         } else {
             LATE_UNPROVEN_US
         };
-        alike >= OFTEN || on_the_beat(wait_us, late_us)
+        let history = self.seen.entry((comm, phase)).or_default();
+        let is_timers = (recurs(history, wait_us) && !may_be_a_race(comm, phase, wait_us))
+            || (on_the_beat(wait_us, late_us) && keeps_the_beat(history));
+        if history.len() == HISTORY {
+            history.pop_front();
+        }
+        history.push_back(wait_us);
+        is_timers
     }
+}
+
+/// Whether earlier waits were as long, and not just by chance.
+fn recurs(history: &VecDeque<u64>, wait_us: u64) -> bool {
+    let within = |range| {
+        let near = history
+            .iter()
+            .filter(|seen| seen.abs_diff(wait_us) <= range);
+        near.count()
+    };
+    let alike = within(ALIKE_US);
+    wait_us >= SHORTEST_US && alike >= OFTEN && alike * 4 >= within(AROUND_US) * 3
+}
+
+/// Whether a wait on the beat is more than chance: clients that take requests back by HTTP/2 are
+/// not seen to leave, and do so at any moment.
+fn keeps_the_beat(history: &VecDeque<u64>) -> bool {
+    let on_it = history.iter().filter(|seen| on_the_beat(**seen, LATE_US));
+    on_it.count() * 2 >= history.len()
+}
+
+/// Whether the other address of an upstream may have won.
+fn may_be_a_race(comm: [u8; 16], phase: Phase, wait_us: u64) -> bool {
+    let name = comm.split(|byte| *byte == 0).next().unwrap_or_default();
+    phase == Phase::Connect && wait_us < LONGEST_RACE_US && !ONE_AT_A_TIME.contains(&name)
 }
 
 /// A whole number of seconds, one at least.
@@ -126,8 +159,56 @@ mod tests {
         let mut waits = Waits::default();
         for n in 0..300_u64 {
             let wait = 50_000 + n * 21_000;
-            let named = waits.is_timers(NGINX, Phase::Request, wait, false);
-            assert_eq!(named, on_the_beat(wait, LATE_UNPROVEN_US), "{wait}");
+            let named = waits.is_timers(NGINX, Phase::Request, wait, true);
+            assert!(!named, "{wait}");
+        }
+    }
+
+    #[test]
+    fn many_impatient_clients_make_no_timer() {
+        // All within a fifth of a second, and evenly spread: 8 ms hold many of them.
+        let mut waits = Waits::default();
+        for n in 0..300_u64 {
+            let wait = 5_000 + n * 7_919_000 % 195_000;
+            let named = waits.is_timers(NGINX, Phase::Request, wait, true);
+            assert!(!named, "{wait}");
+        }
+    }
+
+    #[test]
+    fn a_timer_among_impatient_clients_is_found() {
+        let mut waits = Waits::default();
+        let mut named = Vec::new();
+        for n in 0..20_u64 {
+            waits.is_timers(NGINX, Phase::Request, 30_000 + n * 97_000, true);
+            named.push(waits.is_timers(NGINX, Phase::Request, 3_500_000 + n * 100, true));
+        }
+        assert_eq!(named.iter().position(|named| *named), Some(OFTEN));
+        assert!(named.iter().skip(OFTEN).all(|named| *named));
+    }
+
+    #[test]
+    fn the_loser_of_a_race_is_not_timed_out() {
+        for comm in [
+            *b"caddy\0\0\0\0\0\0\0\0\0\0\0",
+            *b"envoy\0\0\0\0\0\0\0\0\0\0\0",
+        ] {
+            let mut waits = Waits::default();
+            for n in 0..20_u64 {
+                assert!(!waits.is_timers(comm, Phase::Connect, 300_000 + n * 20, true));
+            }
+        }
+        // nginx has no race: 300 ms are what somebody configured.
+        let mut waits = Waits::default();
+        let named = [(); 4].map(|()| waits.is_timers(NGINX, Phase::Connect, 300_000, true));
+        assert_eq!(named, [false, false, false, true]);
+    }
+
+    #[test]
+    fn what_ends_at_once_was_not_needed() {
+        let mut waits = Waits::default();
+        for _ in 0..20 {
+            assert!(!waits.is_timers(NGINX, Phase::Connect, 40, true));
         }
     }
 }
