@@ -23,7 +23,7 @@ use gw502_tests::sockets;
 use gw502_tests::upstream::Behaviour;
 use libtest_mimic::{Failed, Trial};
 
-use super::{Counted, end, verdict};
+use super::{Counted, EndOnDrop, end, verdict};
 use crate::scene::{HTTP, Scene, watch};
 
 /// Clients that leave, and how many at a time.
@@ -93,8 +93,9 @@ fn leave(
             }
             answers
         });
+        let load_ends = EndOnDrop(&done);
         play(clients_are, target, &clients(seed));
-        done.store(true, Ordering::Relaxed);
+        drop(load_ends);
         staying.join().expect("a client never panics")
     });
     let stayed_good = stayed.count(Answer::Status(200));

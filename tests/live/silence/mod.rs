@@ -12,6 +12,7 @@ mod mptcp;
 mod restart;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gw502_tests::agent::{Agent, Session, Summary};
@@ -120,6 +121,15 @@ fn stays_silent(control: &Control, kind: Kind) -> Result<(), Failed> {
 fn end(agent: Agent) -> Session {
     agent.wait_events(1, QUIET, |_| true);
     agent.stop(Signal::SIGINT)
+}
+
+/// Says when dropped that it is over: a trial that panics, too, ends the load that waits for this.
+struct EndOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// What gw502 must have counted, silently.

@@ -16,7 +16,7 @@ use gw502_tests::upstream::Behaviour;
 use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::Signal;
 
-use super::{Counted, end, verdict};
+use super::{Counted, EndOnDrop, end, verdict};
 use crate::scene::{HTTP, Scene, settings, watch};
 
 const LATE: Duration = Duration::from_secs(10);
@@ -83,6 +83,7 @@ fn reload(kind: Kind, keep_alive: bool) -> Result<(), Failed> {
             }
             answers
         });
+        let load_ends = EndOnDrop(&done);
         for _ in 0..RELOADS {
             let before = scene.upstream.counts().requests;
             deadline::wait_until("requests in between", LATE, || {
@@ -90,7 +91,7 @@ fn reload(kind: Kind, keep_alive: bool) -> Result<(), Failed> {
             });
             scene.proxy.reload(&scene.lab);
         }
-        done.store(true, Ordering::Relaxed);
+        drop(load_ends);
         answers = clients.join().expect("a client never panics");
     });
     let counted = Counted::of(&scene);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
-use super::{Kind, PATIENCE, Proxy, WORKERS, children, command};
+use super::{PATIENCE, Proxy, WORKERS, children, command};
 use crate::deadline;
 use crate::lab::Lab;
 use crate::process::Process;
@@ -16,16 +16,18 @@ impl Proxy {
     /// Replaces the processes that work by new ones, as the program's manual says, and waits until
     /// the old ones have ended: they finish first what they have begun.
     ///
-    /// nginx and Apache keep their listening sockets. `HAProxy` starts a second process that binds its own; what
+    /// nginx keeps its listening sockets. `HAProxy` starts a second process that binds its own; what
     /// still waits in the queue of the old one is reset when that closes.
     #[track_caller]
     pub fn reload(&mut self, lab: &Lab) {
+        assert!(
+            self.kind.is_nginx() || self.kind.is_haproxy(),
+            "the bench does not know how to reload {}",
+            self.kind
+        );
         let old = std::mem::take(&mut self.workers);
-        if !self.kind.is_haproxy() {
-            self.process.signal(match self.kind {
-                Kind::Apache => Signal::SIGUSR1,
-                _ => Signal::SIGHUP,
-            });
+        if self.kind.is_nginx() {
+            self.process.signal(Signal::SIGHUP);
             deadline::wait_until("new workers alone", PATIENCE, || {
                 self.workers = children(self.process.pid());
                 self.workers.len() == WORKERS
