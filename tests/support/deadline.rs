@@ -12,6 +12,16 @@ use std::time::{Duration, Instant};
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// `limit` for this machine: `$GW502_SLOW` times as long, where an emulator runs the suite.
+///
+/// For how long something may take; never for what is compared with a clock of the proxy's.
+#[must_use]
+pub fn patient(limit: Duration) -> Duration {
+    let times = std::env::var_os("GW502_SLOW");
+    let times = times.and_then(|times| times.to_str()?.parse().ok());
+    limit * times.unwrap_or(1)
+}
+
 /// A point in time after which waiting is over.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(Instant);
@@ -50,7 +60,7 @@ pub fn pause_until(moment: Instant) {
 /// Waits until `condition` holds; `false` when `limit` passed first.
 #[must_use]
 pub fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
-    let deadline = Deadline::after(limit);
+    let deadline = Deadline::after(patient(limit));
     loop {
         if condition() {
             return true;

@@ -14,6 +14,7 @@ mod house;
 mod run;
 mod setup;
 mod tally;
+mod vm;
 mod watch;
 
 use std::process::ExitCode;
@@ -35,6 +36,10 @@ Verbs:
                            builds the fuzz targets (decode, recording) and runs each so long
   bench [--quick]          setup, build, and measure what gw502 costs and how fast it is, in under
                            ten minutes; table to stdout, JSON to target/bench.json
+  vm-test [--kernel 5.10|6.1|6.12|7.x]... [--all] [--backend BACKEND]... [--every-row] [FILTER]
+                           the faults on other kernels (all, if none is named), in an emulator,
+                           through fentry, kprobe and tracepoint; one table at the end. Each fault
+                           once, or with --every-row over each path and through each proxy
   house                    the house rules alone: file size, lints, layers
 
 Exit code: 0 when all went well, 1 otherwise; `demo` returns that of gw502. `bench` measures: a missed
@@ -64,6 +69,7 @@ fn dispatch(args: Vec<String>) -> Result<ExitCode> {
         Some("test") => check::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("bench") => bench::run(&rest),
+        Some("vm-test") => vm::run(&rest),
         Some("house") if rest.is_empty() => house::run(),
         Some("help" | "--help" | "-h") => {
             print!("{HELP}");

@@ -64,3 +64,108 @@ pub const PEER_PACKAGES: &[Package] = &[package(
     "libbpf-tools",
     "tcpstates and tcplife, to compare with",
 )];
+/// What `vm-test` takes of this machine besides.
+pub const VM_PACKAGES: &[Package] = &[
+    package("debian-archive-keyring", "Debian's signatures"),
+    package("xz-utils", "unpacks kernel modules"),
+    package("binutils", "strips what goes into the guest"),
+];
+
+/// Part of the Debian archive, as apt's sources write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Suite {
+    /// Below <http://deb.debian.org/>.
+    pub archive: &'static str,
+    /// Its name there.
+    pub name: &'static str,
+}
+
+/// A kernel to test on: the newest package of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kernel {
+    /// What the series is called.
+    pub series: &'static str,
+    /// Where its packages are.
+    pub suite: Suite,
+    /// How their names begin.
+    pub stem: &'static str,
+    /// Backends that it does not have, and what gw502 must say why.
+    pub lacks: &'static [(&'static str, &'static str)],
+}
+
+/// How the name of a kernel package ends.
+pub const KERNEL_FLAVOUR: &str = "-cloud-amd64";
+
+/// The kernels of `vm-test`.
+pub const KERNELS: &[Kernel] = &[
+    Kernel {
+        series: "5.10",
+        suite: Suite {
+            archive: "debian-security",
+            name: "bullseye-security",
+        },
+        stem: "linux-image-5.10.",
+        lacks: &[],
+    },
+    Kernel {
+        series: "6.1",
+        suite: Suite {
+            archive: "debian",
+            name: "bookworm",
+        },
+        stem: "linux-image-6.1.",
+        lacks: &[("fentry", "tasks_rcu_exit_srcu")],
+    },
+    Kernel {
+        series: "6.12",
+        suite: TRIXIE,
+        stem: "linux-image-6.12.",
+        lacks: &[],
+    },
+    Kernel {
+        series: "7.x",
+        suite: Suite {
+            archive: "debian",
+            name: "trixie-backports",
+        },
+        stem: "linux-image-7.",
+        lacks: &[],
+    },
+];
+
+const TRIXIE: Suite = Suite {
+    archive: "debian",
+    name: "trixie",
+};
+
+/// The emulator and the guest's shell. Unpacked beside the kernels and never installed: a machine
+/// may hold other versions of their parts.
+pub const EMULATOR: (Suite, &[&str]) = (TRIXIE, &["qemu-system-x86", "busybox-static"]);
+
+/// The guest's programs, from this machine; of a folder, everything in it.
+pub const GUEST_FILES: &[&str] = &[
+    "/usr/sbin/nginx",
+    "/usr/lib/nginx/modules/ngx_stream_module.so",
+    "/usr/sbin/haproxy",
+    "/usr/sbin/apache2",
+    "/usr/lib/apache2/modules",
+    "/usr/sbin/nft",
+    "/usr/sbin/ip",
+    "/usr/sbin/bpftool",
+    "/usr/bin/setpriv",
+    "/usr/bin/taskset",
+];
+
+/// The guest's kernel modules, and with each what it depends on. What is built into a kernel is no
+/// module of it.
+pub const GUEST_MODULES: &[&str] = &[
+    "veth",
+    "tun",
+    "nf_tables",
+    "nft_ct",
+    "nft_reject_inet",
+    "nft_reject_ipv4",
+    "nft_reject_ipv6",
+    "nft_limit",
+    "nft_counter",
+];

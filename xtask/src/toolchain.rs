@@ -154,21 +154,23 @@ pub fn find() -> Result<Toolchain, Missing> {
     choose(&Facts::gather())
 }
 
-/// Where `cargo xtask setup` keeps its bpf-linker: `bin/bpf-linker` below it.
+/// Where `cargo xtask` keeps what is made or fetched once.
 ///
 /// `None` when neither `XDG_CACHE_HOME` nor `HOME` says where a cache may be.
-pub fn linker_root() -> Option<PathBuf> {
+pub fn cache() -> Option<PathBuf> {
     let set = |name| {
         env::var_os(name)
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
     let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
-    Some(
-        cache
-            .join("gw502")
-            .join(format!("bpf-linker-{}", pins::BPF_LINKER_VERSION)),
-    )
+    Some(cache.join("gw502"))
+}
+
+/// Where `cargo xtask setup` keeps its bpf-linker: `bin/bpf-linker` below it.
+pub fn linker_root() -> Option<PathBuf> {
+    let name = format!("bpf-linker-{}", pins::BPF_LINKER_VERSION);
+    Some(cache()?.join(name))
 }
 
 /// The BPF target with this machine's byte order.

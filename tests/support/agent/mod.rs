@@ -2,6 +2,7 @@
 
 mod event;
 
+use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
@@ -33,6 +34,12 @@ pub fn binary() -> PathBuf {
         },
         PathBuf::from,
     )
+}
+
+/// The backend to see with, where the suite is run once for each: `$GW502_HOOKS`.
+#[must_use]
+pub fn backend() -> Option<OsString> {
+    std::env::var_os("GW502_HOOKS")
 }
 
 /// A command that runs gw502 with these arguments.
@@ -79,7 +86,11 @@ impl Agent {
     #[must_use]
     #[track_caller]
     pub fn spawn(more: &[&str]) -> Self {
-        Self::start(gw502(&["trace", "--output", "json", "--include-aborted"]).args(more))
+        let mut command = gw502(&["trace", "--output", "json", "--include-aborted"]);
+        if let Some(backend) = backend() {
+            command.arg("--hooks").arg(backend);
+        }
+        Self::start(command.args(more))
     }
 
     /// Starts a command that says `ready:` some time.
@@ -95,7 +106,7 @@ impl Agent {
     pub fn wait_ready(&self) {
         let ready = |lines: &[String]| lines.iter().any(|line| line.starts_with("ready:"));
         assert!(
-            self.process.stderr.wait(START, ready),
+            self.process.stderr.wait(deadline::patient(START), ready),
             "gw502 did not get ready; it said:\n{}",
             self.process.stderr.text()
         );
@@ -103,6 +114,7 @@ impl Agent {
 
     /// Waits until `count` events are `wanted`, at most `limit`, and then until no more come.
     pub fn wait_events(&self, count: usize, limit: Duration, wanted: impl Fn(&Event) -> bool) {
+        let limit = deadline::patient(limit);
         let enough = |lines: &[String]| {
             lines.len() >= count
                 && lines
