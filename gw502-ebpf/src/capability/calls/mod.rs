@@ -105,7 +105,7 @@ fn remember<W: Way>(socket: OpenSocket, given: Given) -> Lost {
             return count::skip(reason);
         }
         // Now, for a call that does not return.
-        call.connection = by(process, socket);
+        by(process, socket, &mut call.connection);
     } else if !W::Memory::LASTS {
         let (address, port) = address::internet::<W::Memory>(given.at)?;
         call.connection.daddr = address;
@@ -134,18 +134,16 @@ fn started_ns(process: Process, call: &Call) -> u64 {
     }
 }
 
-/// Who connects, and in which network namespace.
+/// Who connects, and in which network namespace. Into place: what is returned by value lies on the
+/// BPF stack twice.
 #[inline(always)]
-fn by(process: Process, socket: OpenSocket) -> Connection {
-    Connection {
-        leader_start_ns: process.started_ns(),
-        cgroup_id: process.cgroup_id(),
-        tgid: process.tgid(),
-        netns: socket.netns(),
-        family: socket.family(),
-        comm: process.comm(),
-        ..Connection::default()
-    }
+fn by(process: Process, socket: OpenSocket, connection: &mut Connection) {
+    connection.leader_start_ns = process.started_ns();
+    connection.cgroup_id = process.cgroup_id();
+    connection.tgid = process.tgid();
+    connection.netns = socket.netns();
+    connection.family = socket.family();
+    connection.comm = process.comm();
 }
 
 /// It leaves `connect()` again.
@@ -253,12 +251,11 @@ fn tcp<W: Way>(given: Given, call: &mut Call, result: i64) -> Lost {
     if !filter::upstream(&call.connection.daddr, call.connection.dport) {
         return count::skip(SkipReason::Upstream);
     }
-    call.connection = Connection {
-        start_ns: call.connection.start_ns,
-        daddr: call.connection.daddr,
-        dport: call.connection.dport,
-        ..by(Process::current(), OpenSocket::known(call.sock))
-    };
+    by(
+        Process::current(),
+        OpenSocket::known(call.sock),
+        &mut call.connection,
+    );
     count::settle(count::upstream(&call.connection, Tally::ATTEMPT));
     count::settle(count::upstream(&call.connection, Tally::CONNECT_FAILED));
     emit::call(call, -result as i32, boot_ns());
