@@ -37,8 +37,13 @@ impl Namespace {
         let namespace = Self { name, handle };
         namespace.ip(&["link", "set", "lo", "up"]);
         namespace.set_sysctl("net/ipv4/icmp_ratelimit", "0");
-        namespace.set_sysctl("net/ipv4/icmp_msgs_per_sec", "100000");
-        namespace.set_sysctl("net/ipv4/icmp_msgs_burst", "100000");
+        // Limits of the whole host before Linux 6.13, and those suffice for a few requests.
+        for key in ["icmp_msgs_per_sec", "icmp_msgs_burst"] {
+            let key = format!("net/ipv4/{key}");
+            if namespace.enter(|| Path::new("/proc/sys").join(&key).exists()) {
+                namespace.set_sysctl(&key, "100000");
+            }
+        }
         namespace.set_sysctl("net/ipv6/icmp/ratelimit", "0");
         namespace
     }

@@ -140,9 +140,10 @@ impl Case {
     /// Whether the upstream accepts every connection the proxy makes.
     pub(crate) const fn is_accepted(&self) -> bool {
         match self.fault {
-            Fault::Upstream(behaviour) => {
-                !matches!(behaviour, Behaviour::Refuse | Behaviour::NeverAccept)
-            }
+            Fault::Upstream(behaviour) => !matches!(
+                behaviour,
+                Behaviour::Refuse | Behaviour::NeverAccept | Behaviour::QueueFull
+            ),
             Fault::Firewall(verdict) => matches!(verdict, Verdict::DropData),
             Fault::KernelGivesUp
             | Fault::NoNeighbour

@@ -163,6 +163,11 @@ pub(crate) const ALL: &[Case] = &[
         .says(NO_ANSWER)
         .is("timeout/response-timeout")
         .on(DELAYED),
+    // The kernel drops what finds no room, and so looks like a firewall from here.
+    upstream("accept_queue_full", Behaviour::QueueFull)
+        .says(SYN_UNANSWERED)
+        .is("timeout/syn-unanswered")
+        .on(VETH),
     // HAProxy goes on waiting for the upstream: no `option abortonclose`.
     upstream("client_leaves", Behaviour::Hang)
         .with_clients_that_leave()

@@ -43,6 +43,8 @@ pub enum Behaviour {
     Refuse,
     /// Listens and never accepts.
     NeverAccept,
+    /// The same, and its queue is full: the kernel drops every SYN.
+    QueueFull,
     /// RST right after the handshake, nothing read.
     ResetOnAccept,
     /// FIN right after the handshake, nothing read.
@@ -96,7 +98,7 @@ impl Behaviour {
             asked: String::new(),
         };
         match self {
-            Self::Refuse | Self::NeverAccept | Self::CloseOnAccept => {}
+            Self::Refuse | Self::NeverAccept | Self::QueueFull | Self::CloseOnAccept => {}
             Self::ResetOnAccept => connection.reset(),
             Self::CloseUnread => {
                 readable(&connection.stream, stopped);

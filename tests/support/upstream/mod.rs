@@ -7,7 +7,7 @@ mod behaviour;
 mod dead;
 mod stream;
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -62,8 +62,8 @@ pub(crate) struct Counters {
 pub struct Upstream {
     address: Address,
     counters: Arc<Counters>,
-    // A listener that nobody accepts from, or a port that is only kept.
-    _idle: Option<OwnedFd>,
+    // A listener that nobody accepts from with its queue, or a port that is only kept.
+    _idle: Vec<OwnedFd>,
     stop: Option<UnixStream>,
     acceptor: Option<JoinHandle<()>>,
 }
@@ -88,14 +88,29 @@ impl Upstream {
         let socket = namespace.enter(|| bind(address, protocol));
         let address = local_address(&socket);
         if behaviour != Behaviour::Refuse {
-            let backlog = socket::Backlog::new(4096).expect("a usual backlog");
+            let long = if behaviour == Behaviour::QueueFull {
+                0
+            } else {
+                4096
+            };
+            let backlog = socket::Backlog::new(long).expect("a usual backlog");
             socket::listen(&socket, backlog).expect("a bound socket listens");
         }
-        if matches!(behaviour, Behaviour::Refuse | Behaviour::NeverAccept) {
+        let mut idle = Vec::new();
+        if behaviour == Behaviour::QueueFull {
+            // A queue of no length has room for one.
+            let first = namespace.enter(|| TcpStream::connect(address.tcp()));
+            idle.push(first.expect("an empty queue has room").into());
+        }
+        if matches!(
+            behaviour,
+            Behaviour::Refuse | Behaviour::NeverAccept | Behaviour::QueueFull
+        ) {
+            idle.push(socket);
             return Self {
                 address,
                 counters: Arc::default(),
-                _idle: Some(socket),
+                _idle: idle,
                 stop: None,
                 acceptor: None,
             };
@@ -124,7 +139,7 @@ impl Upstream {
         Self {
             address,
             counters,
-            _idle: None,
+            _idle: Vec::new(),
             stop: Some(stop),
             acceptor: Some(acceptor),
         }
