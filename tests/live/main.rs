@@ -6,6 +6,7 @@
     reason = "a live test panics where it fails: the message and the place are its report"
 )]
 
+mod blind;
 mod command_line;
 mod demo;
 mod faults;
@@ -58,6 +59,7 @@ fn every_trial() -> Vec<Trial> {
         uploads::trials(),
         neighbour::trials(),
         patience::trials(),
+        blind::trials(),
         filters::trials(),
         storm::trials(),
         command_line::trials(),

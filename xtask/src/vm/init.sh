@@ -50,9 +50,9 @@ while read -r backend; do
         code=$?
         if [ "$code" != 0 ]; then
             quote </tmp/out
-        elif grep -q '^blind, as declared' /tmp/out; then
+        elif grep -q 'blind, as declared' /tmp/out; then
             code=blind
-        elif grep -q '^not there' /tmp/out; then
+        elif grep -q 'not there: ' /tmp/out; then
             code=absent
         fi
         say "end $backend $trial $code $(now)"
