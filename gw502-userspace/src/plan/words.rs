@@ -29,6 +29,7 @@ pub const fn blind_to(capability: Capability, backend: Option<Backend>) -> Optio
         }
         (Capability::ConnectResults, Some(_)) => "MPTCP's own socket",
         (Capability::Clients, Some(_)) => "HTTP/2 and HTTP/3 clients that cancel one request",
+        (Capability::Drops, None) => "failed neighbours, which are named host-unreachable",
         (_, Some(_)) => return None,
         (_, None) => "all of it",
     })

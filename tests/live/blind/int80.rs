@@ -41,7 +41,9 @@ pub(super) fn connect(lab: &Lab) -> Option<Errno> {
     // SAFETY: the page is ours, and large enough for a family.
     unsafe { page.cast::<u16>().write(family) };
     // SAFETY: the page is ours, zeroed, and larger than the path behind the family.
-    unsafe { ptr::copy_nonoverlapping(path.as_ptr(), page.cast::<u8>().add(2), path.len()) };
+    unsafe {
+        ptr::copy_nonoverlapping(path.as_ptr(), page.cast::<u8>().wrapping_add(2), path.len());
+    };
     let length = 2 + path.len() + 1;
     let mut result = i64::from(CONNECT);
     // SAFETY: the arguments are a descriptor, an address below 4 GB and its length; what the call

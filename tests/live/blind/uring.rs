@@ -1,4 +1,4 @@
-//! `connect()` through io_uring: asked for in shared memory, not by a system call of its own.
+//! `connect()` through `io_uring`: asked for in shared memory, not by a system call of its own.
 
 use std::io::{Error, Result};
 use std::mem::offset_of;

@@ -42,6 +42,8 @@ pub(crate) struct Case {
     pub(crate) proxies: &'static [Kind],
     /// `class/cause` of every event.
     pub(crate) verdict: &'static str,
+    /// What gw502 declares to be blind to where it does not know better, and what it then says.
+    pub(crate) blind: Option<(&'static str, &'static str)>,
     /// What `connect()` itself returned, when that is how it failed.
     pub(crate) errno: Option<&'static str>,
     pub(crate) words: Words,
@@ -76,6 +78,11 @@ impl Case {
 
     pub(super) const fn is(mut self, verdict: &'static str) -> Self {
         self.verdict = verdict;
+        self
+    }
+
+    pub(super) const fn or_blind_to(mut self, what: &'static str, verdict: &'static str) -> Self {
+        self.blind = Some((what, verdict));
         self
     }
 
@@ -124,6 +131,13 @@ impl Case {
             http2: false,
             logged: Logged::Requests,
         }
+    }
+
+    /// The same case where gw502 said at its start that it is blind to the cause.
+    pub(super) fn as_declared(&self, declared: &str) -> Option<Self> {
+        let (what, verdict) = self.blind?;
+        let (_, blind_to) = declared.split_once("blind to ")?;
+        blind_to.contains(what).then_some(Self { verdict, ..*self })
     }
 
     /// How long an attempt lasts at least: the proxy's patience, when that is what ends it. A

@@ -110,11 +110,13 @@ pub(crate) const ALL: &[Case] = &[
     case("no_neighbour", Fault::NoNeighbour)
         .says(NO_ROUTE)
         .is("unreachable/neighbour-failed")
+        .or_blind_to("failed neighbours", "unreachable/host-unreachable")
         .on(VETH),
     case("no_neighbour_v6", Fault::NoNeighbour)
         .v6()
         .says(NO_ROUTE)
         .is("unreachable/neighbour-failed")
+        .or_blind_to("failed neighbours", "unreachable/host-unreachable")
         .on(VETH),
     case("ports_exhausted", Fault::PortsExhausted)
         .says(connect("99: Cannot assign requested address"))
@@ -280,6 +282,7 @@ const fn case(name: &'static str, fault: Fault) -> Case {
         paths: ACROSS,
         proxies: HTTP,
         verdict: "",
+        blind: None,
         errno: None,
         words: NOTHING,
         client_leaves: false,

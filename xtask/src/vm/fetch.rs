@@ -40,8 +40,11 @@ pub(super) fn kernel(kernel: &Kernel) -> Result<Image> {
     collect(&folder, &mut files)?;
     let is_kernel = |file: &&PathBuf| named(file).starts_with("vmlinuz");
     let vmlinuz = files.iter().find(is_kernel).cloned();
-    let is_module =
-        |file: &PathBuf| named(file).ends_with(".ko") || named(file).ends_with(".ko.xz");
+    let is_module = |file: &PathBuf| {
+        let end = file.file_name().map(Path::new).and_then(Path::extension);
+        let before = file.file_stem().map(Path::new).and_then(Path::extension);
+        end.is_some_and(|end| end == "ko") || before.is_some_and(|before| before == "ko")
+    };
     files.retain(is_module);
     match vmlinuz {
         Some(vmlinuz) if !files.is_empty() => Ok(Image {

@@ -80,7 +80,7 @@ impl Guest<'_> {
 }
 
 fn lines(of: &[String]) -> String {
-    of.iter().map(|line| format!("{line}\n")).collect()
+    of.iter().flat_map(|line| [line, "\n"]).collect()
 }
 
 /// A tree of files, by their paths.

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use super::console::Report;
 
 /// A guest that says nothing for so long hangs: within it kills a trial itself.
-const SILENCE: Duration = Duration::from_secs(180);
+const SILENCE: Duration = Duration::from_mins(3);
 
 /// 6.12 panics now and then on processors that QEMU has more to offer of.
 const PROCESSOR: &str = "qemu64,-cx16";
