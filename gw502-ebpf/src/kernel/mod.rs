@@ -13,6 +13,7 @@ pub(crate) mod task;
 
 use core::arch::asm;
 
+use aya_ebpf::helpers::generated;
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel};
 use gw502_common::wire::LossReason;
 
@@ -44,6 +45,23 @@ pub(crate) fn probe<T: Copy + Default>(base: *const u8, offset: &'static u64) ->
             T::default()
         }
     }
+}
+
+/// Copies the text at the frozen `offset` of the struct at an untyped `base`; zeros after it.
+///
+/// Before Linux 5.17 a shorter `task_struct.comm` leaves behind its NUL what stood there before.
+#[inline(always)]
+pub(crate) fn text<const LEN: usize>(base: *const u8, offset: &'static u64) -> [u8; LEN] {
+    let mut text = [0; LEN];
+    let source = base.wrapping_add(frozen(offset) as usize);
+    // SAFETY: LEN bytes at most into LEN bytes; the helper checks the source itself.
+    let read = unsafe {
+        generated::bpf_probe_read_kernel_str(text.as_mut_ptr().cast(), LEN as u32, source.cast())
+    };
+    if read < 0 {
+        count::loss(LossReason::ReadFault);
+    }
+    text
 }
 
 /// Now, `CLOCK_BOOTTIME` nanoseconds.

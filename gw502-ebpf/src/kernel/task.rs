@@ -6,7 +6,7 @@ use aya_ebpf::helpers::{
 };
 
 use crate::globals::{OFF_TASK_COMM, OFF_TASK_LEADER, OFF_TASK_START};
-use crate::kernel::probe;
+use crate::kernel::{probe, text};
 
 /// The process of the task that runs now. Only meaningful in process context.
 #[derive(Clone, Copy)]
@@ -45,7 +45,7 @@ impl Process {
         if self.tgid == self.tid {
             return bpf_get_current_comm().unwrap_or_default();
         }
-        probe(leader(), &OFF_TASK_COMM)
+        text(leader(), &OFF_TASK_COMM)
     }
 
     /// When the thread-group leader started, nanoseconds of `CLOCK_BOOTTIME`.
