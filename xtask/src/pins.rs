@@ -64,6 +64,7 @@ pub const PEER_PACKAGES: &[Package] = &[package(
     "libbpf-tools",
     "tcpstates and tcplife, to compare with",
 )];
+
 /// What `vm-test` takes of this machine besides.
 pub const VM_PACKAGES: &[Package] = &[
     package("debian-archive-keyring", "Debian's signatures"),
