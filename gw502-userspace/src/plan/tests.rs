@@ -110,3 +110,46 @@ fn trials_survive_a_file() {
     let unknown = r#"[{"capability":"telepathy","backend":"fentry"}]"#;
     assert!(serde_json::from_str::<Vec<Trial>>(unknown).is_err());
 }
+
+/// What `gw502 doctor --output json` said on a real kernel.
+#[derive(serde::Deserialize)]
+struct Recorded {
+    kernel: String,
+    trials: Vec<Trial>,
+}
+
+/// The plan for each kernel that was asked, as `kernel: what connect results and drops are seen by`.
+#[test]
+fn the_plan_of_every_kernel_that_was_asked() {
+    let plans: Vec<String> = [
+        include_str!("fixtures/5.10.json"),
+        include_str!("fixtures/6.1.json"),
+        include_str!("fixtures/6.12.json"),
+        include_str!("fixtures/6.18-lockdown.json"),
+        include_str!("fixtures/7.x.json"),
+    ]
+    .into_iter()
+    .map(|text| {
+        let Recorded { kernel, trials } = serde_json::from_str(text).unwrap();
+        let plan = plan(&trials, Wish::default()).unwrap();
+        let by = |capability| plan.backend(capability).map_or("nothing", Backend::name);
+        let (results, drops) = (by(Capability::ConnectResults), by(Capability::Drops));
+        for choice in &plan.choices {
+            let must = !matches!(choice.capability, Capability::Drops);
+            assert!(choice.backend.is_some() || !must, "{kernel}: {choice:?}");
+        }
+        format!("{kernel}: {results}, {drops}")
+    })
+    .collect();
+    assert_eq!(
+        plans,
+        [
+            "Linux 5.10.0-46-cloud-amd64: fentry, nothing",
+            // Taking trampolines out can lock it up.
+            "Linux 6.1.0-50-cloud-amd64: kprobe, tracepoint",
+            "Linux 6.12.107+deb13-cloud-amd64: fentry, tracepoint",
+            "Linux 6.18, locked down, without kprobes: syscall-tracepoint, tracepoint",
+            "Linux 7.3.4+deb13-cloud-amd64: fentry, tracepoint",
+        ]
+    );
+}

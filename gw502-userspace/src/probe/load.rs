@@ -3,8 +3,8 @@
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use aya::maps::{MapData, RingBuf};
-use aya::programs::BtfTracePoint;
 use aya::{Btf, Ebpf, EbpfLoader, Endianness};
+use gw502_common::hooks::Capability;
 use gw502_common::settings;
 use gw502_common::wire::{Clients, ListenKey, Pair, ProxyKey};
 
@@ -193,11 +193,16 @@ impl Probe {
     /// Runs that the kernel skipped because the program was already running on that CPU
     /// (`recursion_misses` of `bpf_prog_info`, Linux 5.12+; zero before), and that the second
     /// program of its pair did not do in its place either. `covered` is what those did.
-    pub fn recursion_misses(&mut self, covered: &[u64]) -> u64 {
+    pub fn recursion_misses(&self, covered: &[u64]) -> u64 {
         let pairs = Pair::ALL.iter().zip(covered);
-        pairs
-            .map(|((_, first), done)| misses(&mut self.ebpf, first).saturating_sub(*done))
-            .sum()
+        let paired: u64 = pairs
+            .map(|((_, first), done)| misses(&self.ebpf, first).saturating_sub(*done))
+            .sum();
+        // Those on connect() have no second: a task that runs one may be preempted by a task that
+        // comes to the same place.
+        let alone = self.plan.programs();
+        let alone = alone.filter(|hook| hook.capability == Capability::ConnectResults);
+        alone.fold(paired, |sum, hook| sum + misses(&self.ebpf, hook.program))
     }
 }
 
@@ -243,10 +248,9 @@ fn open(
     loader.load(OBJECT).map_err(ProbeError::Object)
 }
 
-fn misses(ebpf: &mut Ebpf, program: &str) -> u64 {
-    let mut read = || -> Option<u64> {
-        let program: &mut BtfTracePoint = ebpf.program_mut(program)?.try_into().ok()?;
-        let fd = program.fd().ok()?.as_fd().as_raw_fd();
+fn misses(ebpf: &Ebpf, program: &str) -> u64 {
+    let read = || -> Option<u64> {
+        let fd = ebpf.program(program)?.fd().ok()?.as_fd().as_raw_fd();
         let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
         let line = info
             .lines()

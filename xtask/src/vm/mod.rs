@@ -80,7 +80,7 @@ fn test(wish: &Wish, live: &Path) -> Result<(usize, usize)> {
         let image = fetch::kernel(kernel)?;
         let mut files = files.clone();
         files.modules(modules::in_order(&image.modules, pins::GUEST_MODULES)?);
-        let initrd = results.join("initrd");
+        let initrd = results.join(format!("{}.initrd", kernel.series));
         fs::write(&initrd, files.archive()).context("cannot write the guest's file system")?;
         let machine = Machine {
             emulator: &emulator,
@@ -91,6 +91,7 @@ fn test(wish: &Wish, live: &Path) -> Result<(usize, usize)> {
         let all = trials.len() * wish.backends.len();
         println!("== Linux {}: {all} trials", kernel.series);
         let report = machine.run(|_, line| show(line))?;
+        fs::remove_file(&initrd).context("cannot remove the guest's file system")?;
         if let Some(doctor) = &report.doctor {
             let file = results.join(format!("{}.doctor.json", kernel.series));
             fs::write(&file, format!("{doctor}\n"))
