@@ -125,7 +125,10 @@ fn started_ns(process: Process, call: &Call) -> u64 {
         Some(before) => {
             // SAFETY: a live map value that only this thread touches.
             let before = unsafe { &*before };
-            if before.flags & call_flag::INTERRUPTED != 0 && before.sock == call.sock {
+            // A kretprobe that has too many returns to wait for misses the interruption itself.
+            let goes_on =
+                before.flags & call_flag::INTERRUPTED != 0 || call.backend == Backend::Kprobe as u8;
+            if goes_on && before.sock == call.sock {
                 return before.connection.start_ns;
             }
             boot_ns()
