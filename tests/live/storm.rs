@@ -6,6 +6,7 @@ use std::process;
 use std::thread;
 
 use gw502_tests::agent::Agent;
+use gw502_tests::deadline;
 use gw502_tests::expect::{self, Differences};
 use gw502_tests::lab::{Family, Lab, Path};
 use gw502_tests::upstream::{Behaviour, Upstream};
@@ -31,6 +32,8 @@ fn storm() -> Result<(), Failed> {
     let upstream = Upstream::start(lab.upstream(), address, Behaviour::Refuse);
     let address = upstream.address();
     let target = address.tcp();
+    let (cpu_before, _) = agent.usage();
+    let started = deadline::now();
     let refused: u64 = lab.proxy().enter(|| {
         thread::scope(|scope| {
             let connecting: Vec<_> = (0..THREADS)
@@ -48,6 +51,8 @@ fn storm() -> Result<(), Failed> {
                 .sum()
         })
     });
+    let took = deadline::now().duration_since(started);
+    let (cpu, peak_kib) = agent.usage();
     let session = agent.stop(Signal::SIGINT);
 
     let netns = lab.proxy().inode();
@@ -85,7 +90,9 @@ fn storm() -> Result<(), Failed> {
         ));
     }
     println!(
-        "\n\nof {STORM} refusals {written} were written, {lost} lost and {lost_before} of them noted at the next event\n"
+        "\n\nof {STORM} refusals {written} were written, {lost} lost and {lost_before} of them noted at the next event; \
+         in {took:.2?} gw502 used {:.2?} of CPU, and {peak_kib} KiB at most\n",
+        cpu.saturating_sub(cpu_before)
     );
     if differences.is_empty() {
         return Ok(());

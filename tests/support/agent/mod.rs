@@ -101,6 +101,27 @@ impl Agent {
         Self { process }
     }
 
+    /// What it has used up to now: CPU time, and its largest resident set in KiB; as procfs has
+    /// them (proc(5), `stat` and `status`).
+    #[must_use]
+    #[track_caller]
+    pub fn usage(&self) -> (Duration, u64) {
+        /// `USER_HZ`: procfs counts CPU time in hundredths of a second.
+        const TICK: Duration = Duration::from_millis(10);
+        let read = |file: &str| {
+            let path = format!("/proc/{}/{file}", self.process.pid());
+            std::fs::read_to_string(path).expect("gw502 runs, so procfs has it")
+        };
+        let stat = read("stat");
+        let (_, after_name) = stat.rsplit_once(')').expect("a stat line has a name");
+        let times = after_name.split_ascii_whitespace().skip(11).take(2);
+        let ticks: u32 = times.filter_map(|field| field.parse::<u32>().ok()).sum();
+        let status = read("status");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        (ticks * TICK, peak.expect("status has the peak"))
+    }
+
     /// Waits for the line `ready:`.
     #[track_caller]
     pub fn wait_ready(&self) {
