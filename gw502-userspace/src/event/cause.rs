@@ -91,8 +91,20 @@ codes! {
     Cause("cause") {
         /// RST answered our SYN, nothing more known.
         Refused = "refused",
+        /// The address is local, and nothing listens on the port.
+        NoListener = "no-listener",
+        /// Nothing listens there, but on another address, family or port of the same program.
+        ListenerElsewhere = "listener-elsewhere",
+        /// Nothing listens there since the process that did has ended.
+        UpstreamExited = "upstream-exited",
+        /// Refusals between a listener's end and its return: a diagnosis, never a single event.
+        UpstreamRestarting = "upstream-restarting",
         /// An ICMP error answered the SYN, no RST: a REJECT rule or a host's policy.
         IcmpRejected = "icmp-rejected",
+        /// RST although a listener is there with room in its queue: a REJECT rule with tcp-reset.
+        FirewallReset = "firewall-reset",
+        /// The accept queue overflowed, and the host answers that with RST.
+        QueueFullReset = "queue-full-reset",
         /// The unix socket does not exist.
         SocketMissing = "socket-missing",
         /// The unix socket exists, but nobody listens on it.
@@ -103,8 +115,14 @@ codes! {
         SocketBacklogFull = "socket-backlog-full",
         /// SYNs got no answer until the kernel or the proxy gave up.
         SynUnanswered = "syn-unanswered",
+        /// SYNs got no answer: this host's netfilter dropped them.
+        FirewallDropped = "firewall-dropped",
+        /// SYNs got no answer: the listener's accept queue was full.
+        AcceptQueueFull = "accept-queue-full",
         /// Request sent, no byte of answer, and the proxy closed after waiting.
         ResponseTimeout = "response-timeout",
+        /// No answer in time, and the program had not even called `accept()`.
+        NeverAccepted = "never-accepted",
         /// The upstream stopped reading the request (zero window) until the proxy gave up.
         SendStalled = "send-stalled",
         /// Our data stayed unacknowledged, or keep-alive probes unanswered, until somebody gave up.
@@ -115,6 +133,8 @@ codes! {
         ResetAfterAccept = "reset-after-accept",
         /// RST while part of the request was acknowledged and part was not: the body was refused.
         ResetMidRequest = "reset-mid-request",
+        /// Reset or closed, and the local process at the other end ended abnormally at that moment.
+        UpstreamCrashed = "upstream-crashed",
         /// FIN while a request was outstanding and no byte of answer came.
         ClosedBeforeResponse = "closed-before-response",
         /// FIN soon after the handshake, nothing exchanged.
@@ -131,6 +151,8 @@ codes! {
         AdminProhibited = "admin-prohibited",
         /// EADDRNOTAVAIL: no local port left towards this upstream.
         PortExhaustion = "port-exhaustion",
+        /// EMFILE or ENFILE: no descriptor left.
+        DescriptorExhaustion = "descriptor-exhaustion",
         /// ENOBUFS or ENOMEM.
         OutOfMemory = "out-of-memory",
         /// EPERM or EACCES from this host.
@@ -145,32 +167,45 @@ codes! {
 }
 
 impl Cause {
-    /// The class a cause belongs to. [`Self::KeepaliveRace`] is the one that belongs to two: a FIN
-    /// makes it [`Class::Closed`], which only the event knows.
+    /// The class a cause belongs to. [`Self::KeepaliveRace`] and [`Self::UpstreamCrashed`] belong to
+    /// two: a FIN makes them [`Class::Closed`], and [`Self::AcceptQueueFull`] meets connections of
+    /// every class. Only the event knows.
     pub const fn class(self) -> Class {
         match self {
             Self::Refused
+            | Self::NoListener
+            | Self::ListenerElsewhere
+            | Self::UpstreamExited
+            | Self::UpstreamRestarting
             | Self::IcmpRejected
+            | Self::FirewallReset
+            | Self::QueueFullReset
             | Self::SocketMissing
             | Self::SocketStale
             | Self::SocketPermission
             | Self::SocketBacklogFull => Class::Refused,
             Self::SynUnanswered
+            | Self::FirewallDropped
+            | Self::AcceptQueueFull
+            | Self::NeverAccepted
             | Self::ResponseTimeout
             | Self::SendStalled
             | Self::PeerVanished => Class::Timeout,
             Self::ResetBeforeResponse
             | Self::ResetAfterAccept
             | Self::ResetMidRequest
+            | Self::UpstreamCrashed
             | Self::KeepaliveRace => Class::Reset,
             Self::ClosedBeforeResponse | Self::ClosedAfterAccept => Class::Closed,
             Self::NoRoute
             | Self::HostUnreachable
             | Self::NeighbourFailed
             | Self::AdminProhibited => Class::Unreachable,
-            Self::PortExhaustion | Self::OutOfMemory | Self::NotPermitted | Self::ConnectFailed => {
-                Class::Local
-            }
+            Self::PortExhaustion
+            | Self::DescriptorExhaustion
+            | Self::OutOfMemory
+            | Self::NotPermitted
+            | Self::ConnectFailed => Class::Local,
             Self::ClientGone | Self::Cancelled => Class::Aborted,
         }
     }

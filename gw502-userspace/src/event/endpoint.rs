@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// An address and a port. IPv6 is written in brackets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Endpoint {
     /// The address; a v4-mapped one is already IPv4.
     pub address: IpAddr,

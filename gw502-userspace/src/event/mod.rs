@@ -11,7 +11,7 @@ mod upstream;
 pub use cause::{Cause, Class, UnknownName};
 pub use endpoint::{Endpoint, address};
 pub use errno::Errno;
-pub use evidence::{Evidence, Party};
+pub use evidence::{Evidence, Exit, Owner, Party};
 pub use failure::{EventId, Failure, Phase, Proxy};
 pub use tcp_state::TcpState;
 pub use upstream::Upstream;

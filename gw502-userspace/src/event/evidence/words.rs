@@ -1,113 +1,11 @@
-//! Evidence: each fact that led to a cause, fit for a machine and for a sentence.
+//! Evidence in words.
 
 use std::fmt;
 
 use gw502_common::tcp::state;
-use serde::{Deserialize, Serialize};
 
-use super::{Errno, TcpState};
-
-/// Who gave up waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Party {
-    /// The kernel, after its retransmissions.
-    Kernel,
-    /// The proxy, by closing the socket.
-    Proxy,
-}
-
-/// One fact.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(tag = "what", rename_all = "snake_case")]
-pub enum Evidence {
-    /// A RST arrived.
-    RstReceived {
-        /// TCP state in which it arrived.
-        #[cfg_attr(test, schemars(with = "String"))]
-        state: TcpState,
-    },
-    /// A RST was sent by this host for the connection.
-    RstSent,
-    /// A FIN arrived.
-    FinReceived,
-    /// An ICMP error answered.
-    IcmpError {
-        /// ICMP version: 4 or 6.
-        version: u8,
-        /// ICMP type.
-        r#type: u8,
-        /// ICMP code.
-        code: u8,
-    },
-    /// An ICMP error answered; only its errno was kept by the kernel.
-    IcmpErrno {
-        /// The errno it was turned into.
-        #[cfg_attr(test, schemars(with = "String"))]
-        errno: Errno,
-    },
-    /// The SYN never left this host: it waited for a neighbour's address.
-    SynNeverLeft,
-    /// No segment of an answer came.
-    NoAnswer {
-        /// SYNs sent, the first included.
-        syns_sent: u32,
-    },
-    /// Somebody gave up.
-    GaveUp {
-        /// Who.
-        by: Party,
-    },
-    /// A client of the proxy had left, and the proxy was just dealing with that.
-    ClientLeft,
-    /// The wait was as long as others before it, or a whole number of seconds: a timer's.
-    WaitRecurs,
-    /// No local port was free.
-    NoLocalPort,
-    /// `connect()` failed on this host, before anything was sent.
-    ConnectFailed,
-    /// It was this host's own routing that said so: no router was asked.
-    OwnRouting,
-    /// `connect()` has not returned: the socket's backlog has no room.
-    ConnectBlocked,
-    /// Request bytes are out.
-    RequestSent {
-        /// Payload bytes.
-        bytes: u64,
-        /// Whether the upstream's kernel acknowledged all of them.
-        acknowledged: bool,
-    },
-    /// How long a reused connection was quiet before this request.
-    IdleBefore {
-        /// Microseconds between the last byte received and the request, as exact as a jiffy.
-        idle_us: u64,
-    },
-    /// Request bytes that the upstream's window did not let out.
-    Unsent {
-        /// Payload bytes.
-        bytes: u32,
-    },
-    /// Data was sent again and again.
-    Retransmitted {
-        /// How often.
-        times: u32,
-    },
-    /// Keep-alive or window probes got no answer.
-    ProbesUnanswered {
-        /// How many in a row.
-        probes: u8,
-    },
-    /// The proxy had not written anything yet.
-    NothingSent,
-    /// The connection died with this errno.
-    ConnectionError {
-        /// The errno.
-        #[cfg_attr(test, schemars(with = "String"))]
-        errno: Errno,
-    },
-}
+use super::{Evidence, Party};
+use crate::event::TcpState;
 
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,19 +59,70 @@ impl fmt::Display for Evidence {
                 )
             }
             Self::IdleBefore { idle_us } => {
-                write!(
-                    f,
-                    "idle {}.{:02} s before",
-                    idle_us / 1_000_000,
-                    idle_us % 1_000_000 / 10_000
-                )
+                write!(f, "idle {} before", Seconds(*idle_us))
             }
             Self::Unsent { bytes } => write!(f, "{bytes} B more waited for the upstream to read"),
             Self::Retransmitted { times } => write!(f, "retransmitted {times} times"),
             Self::ProbesUnanswered { probes } => write!(f, "{probes} probes unanswered"),
             Self::NothingSent => f.write_str("nothing was sent yet"),
             Self::ConnectionError { errno } => write!(f, "{errno}"),
+            Self::NoListener => f.write_str("nothing listens there on this host"),
+            Self::ListenerElsewhere { listens, owner } => {
+                write!(f, "{owner} listens on {listens} instead")
+            }
+            Self::ListenerExited {
+                owner,
+                exit,
+                ago_us,
+            } => write!(f, "{owner} listened here, {exit} {} ago", Seconds(*ago_us)),
+            Self::ListenerClosed { owner, ago_us } => {
+                write!(f, "{owner} stopped listening {} ago", Seconds(*ago_us))
+            }
+            Self::ListenerPresent {
+                owner,
+                length,
+                limit,
+            } => write!(f, "{owner} listens here, queue {length}/{limit}"),
+            Self::AcceptQueueFull {
+                length,
+                limit,
+                drops,
+                owner,
+            } => {
+                if let Some(owner) = owner {
+                    write!(f, "{owner} ")?;
+                }
+                write!(f, "accept queue {length}/{limit}, dropped {drops} times")
+            }
+            Self::AbortOnOverflow => f.write_str("tcp_abort_on_overflow is on"),
+            Self::NeverAccepted { owner } => write!(f, "{owner} never accepted it"),
+            Self::DroppedHere { reason } => write!(f, "dropped on this host: {reason}"),
+            Self::UpstreamExited { owner, exit } => {
+                write!(f, "{owner} held the other end, {exit} at that moment")
+            }
+            Self::UpstreamProcess { owner } => write!(f, "{owner} holds the other end"),
+            Self::UpstreamReset { reason } => write!(f, "the upstream's reason: {reason}"),
+            Self::SocketFile { mode, uid, gid } => {
+                write!(f, "mode {mode}, owner uid {uid} gid {gid}")
+            }
+            Self::ConnectedAs { uid, gid } => write!(f, "the proxy runs as uid {uid} gid {gid}"),
+            Self::Descriptors { open, limit } => {
+                write!(f, "the proxy has {open} of {limit} descriptors open")
+            }
+            Self::LocalPorts { used, range } => {
+                write!(f, "{used} of {range} local ports in use")
+            }
         }
+    }
+}
+
+/// Microseconds, for people: `0.20 s`.
+struct Seconds(u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(us) = self;
+        write!(f, "{}.{:02} s", us / 1_000_000, us % 1_000_000 / 10_000)
     }
 }
 
