@@ -214,7 +214,7 @@ pub enum Evidence {
     Descriptors {
         /// In use.
         open: u64,
-        /// Allowed at most (RLIMIT_NOFILE).
+        /// Allowed at most (`RLIMIT_NOFILE`).
         limit: u64,
     },
     /// Local ports towards this upstream.

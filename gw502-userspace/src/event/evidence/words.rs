@@ -8,6 +8,7 @@ use super::{Evidence, Party};
 use crate::event::TcpState;
 
 impl fmt::Display for Evidence {
+    #[expect(clippy::too_many_lines, reason = "a line or two for each fact")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RstReceived {
