@@ -4,8 +4,8 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use gw502_common::wire::{
-    Call, Clients, Connection, Dismissal, ListenKey, LossReason, Pair, ProxyKey, SkipReason,
-    UnixAddress, UnixKey, UpstreamCounts, UpstreamKey,
+    Call, Clients, Connection, Departure, Dismissal, Flow, ListenKey, Listening, LossReason, Pair,
+    ProxyKey, SkipReason, Unaccepted, UnixAddress, UnixKey, UpstreamCounts, UpstreamKey,
 };
 
 use crate::again::Event;
@@ -100,6 +100,21 @@ pub(crate) static DISMISSALS: LruHashMap<u32, Dismissal> = LruHashMap::with_max_
 /// being dealt with at one moment, and clients that only closed their sending side.
 #[map]
 pub(crate) static LEAVING: HashMap<u64, ProxyKey> = HashMap::with_max_entries(16_384, 0);
+
+/// Where sockets began and stopped to listen on this host, by address. An LRU, like the two below:
+/// what is too old to be found explains nothing, and the plain cause stands.
+#[map]
+pub(crate) static LISTENERS: LruHashMap<UpstreamKey, Listening> =
+    LruHashMap::with_max_entries(4096, 0);
+
+/// Connections that a process on this host served and lost by ending.
+#[map]
+pub(crate) static SERVERS_ENDED: LruHashMap<Flow, Departure> =
+    LruHashMap::with_max_entries(8192, 0);
+
+/// Connections whose client left before a process on this host accepted them.
+#[map]
+pub(crate) static UNACCEPTED: LruHashMap<Flow, Unaccepted> = LruHashMap::with_max_entries(8192, 0);
 
 /// The event that the first program of a [`Pair`] was last run for on this CPU.
 #[map]

@@ -7,3 +7,4 @@ mod connection;
 mod drops;
 mod resets;
 mod retransmits;
+mod servers;
