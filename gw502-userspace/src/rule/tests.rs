@@ -98,3 +98,60 @@ pub(super) fn listener_present(length: u32) -> Evidence {
         limit: 128,
     }
 }
+
+/// A failure towards a unix socket.
+pub(super) fn over_unix(cause: Cause) -> Failure {
+    Failure {
+        upstream: Upstream::Unix {
+            path: "/run/php.sock".to_owned(),
+        },
+        ..failure(cause)
+    }
+}
+
+pub(super) fn elsewhere() -> Evidence {
+    Evidence::ListenerElsewhere {
+        listens: Endpoint {
+            address: [127, 0, 0, 1].into(),
+            port: 8080,
+        },
+        owner: gunicorn(),
+    }
+}
+
+pub(super) fn queue_full(drops: u32) -> Evidence {
+    Evidence::AcceptQueueFull {
+        length: 129,
+        limit: 128,
+        drops,
+        owner: Some(gunicorn()),
+    }
+}
+
+pub(super) fn request(acknowledged: bool) -> Evidence {
+    Evidence::RequestSent {
+        bytes: 43,
+        acknowledged,
+    }
+}
+
+pub(super) fn dropped(reason: &str) -> Evidence {
+    Evidence::DroppedHere {
+        reason: reason.to_owned(),
+    }
+}
+
+pub(super) fn never_accepted() -> Evidence {
+    Evidence::NeverAccepted { owner: gunicorn() }
+}
+
+pub(super) fn upstream_exited(signal: Option<&str>, code: Option<u8>) -> Evidence {
+    Evidence::UpstreamExited {
+        owner: php(),
+        exit: Exit {
+            code,
+            signal: signal.map(str::to_owned),
+            oom: false,
+        },
+    }
+}
