@@ -57,16 +57,16 @@ const NOTHING: Words = Words {
 pub(crate) const ALL: &[Case] = &[
     upstream("no_listener", Behaviour::Refuse)
         .says(REFUSED)
-        .is("refused/refused")
+        .is("refused/no-listener")
         .on(EVERYWHERE),
     upstream("no_listener_v6", Behaviour::Refuse)
         .v6()
         .says(REFUSED)
-        .is("refused/refused")
+        .is("refused/no-listener")
         .on(EVERYWHERE),
     firewall("reject_tcp_reset", Verdict::TcpReset)
         .says(REFUSED)
-        .is("refused/refused"),
+        .is("refused/firewall-reset"),
     firewall("icmp_port_unreachable", Verdict::Icmp("port-unreachable"))
         .says(REFUSED)
         .is("refused/icmp-rejected"),
@@ -163,12 +163,11 @@ pub(crate) const ALL: &[Case] = &[
         .is("timeout/response-timeout"),
     upstream("never_accepted", Behaviour::NeverAccept)
         .says(NO_ANSWER)
-        .is("timeout/response-timeout")
+        .is("timeout/never-accepted")
         .on(DELAYED),
-    // The kernel drops what finds no room, and so looks like a firewall from here.
     upstream("accept_queue_full", Behaviour::QueueFull)
         .says(SYN_UNANSWERED)
-        .is("timeout/syn-unanswered")
+        .is("timeout/accept-queue-full")
         .on(VETH),
     // HAProxy goes on waiting for the upstream: no `option abortonclose`.
     upstream("client_leaves", Behaviour::Hang)
@@ -262,7 +261,7 @@ pub(crate) const ALL: &[Case] = &[
 pub(crate) const BUSY: &[Case] = &[
     upstream("busy_no_listener", Behaviour::Refuse)
         .says(REFUSED)
-        .is("refused/refused"),
+        .is("refused/no-listener"),
     upstream("busy_reset_after_request", Behaviour::ResetAfterRequest)
         .says(RESET)
         .is("reset/reset-before-response"),

@@ -1,6 +1,6 @@
 //! `icmp-rejected`: an ICMP error answered the SYN, no RST.
 
-use crate::event::{Cause, Evidence, Failure};
+use crate::event::{Cause, Failure};
 use crate::rule::{Page, Rule, Step, words};
 
 pub(super) static RULE: Rule = Rule {
