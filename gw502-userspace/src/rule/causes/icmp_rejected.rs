@@ -67,6 +67,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Evidence;
     use crate::rule::tests::failure;
 
     #[test]
