@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Origin, Summary, Unrecorded};
 use crate::aggregate::UpstreamSummary;
-use crate::event::{Endpoint, Errno, EventId, Evidence, Failure, Upstream};
+use crate::event::{Cause, Class, Endpoint, Errno, EventId, Evidence, Failure, Upstream};
 
 /// An address as it stands in JSON.
 #[derive(Serialize)]
@@ -70,10 +70,10 @@ struct FailureLine<'a> {
     host: &'a str,
     /// Unique, sorts by time (ULID alphabet), the same again in a replay.
     id: String,
-    /// One of the classes of the README.
-    class: &'static str,
-    /// One of the causes of the README.
-    cause: &'static str,
+    /// What happened to the attempt, as TCP tells it.
+    class: Class,
+    /// Why: `gw502 explain CAUSE` has a page for each.
+    cause: Cause,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     errno: Option<Errno>,
@@ -116,8 +116,8 @@ pub fn failure(failure: &Failure, origin: &Origin) -> Bytes {
         time: format!("{time:.9}"),
         host: &origin.host,
         id: EventId::new(unix_ns, failure.cpu, origin.id).to_string(),
-        class: failure.class.code(),
-        cause: failure.cause.code(),
+        class: failure.class,
+        cause: failure.cause,
         errno: failure.errno,
         phase: failure.phase.code(),
         upstream: (&failure.upstream).into(),

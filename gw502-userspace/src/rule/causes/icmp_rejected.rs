@@ -1,6 +1,6 @@
 //! `icmp-rejected`: an ICMP error answered the SYN, no RST.
 
-use crate::event::{Cause, Evidence, Failure};
+use crate::event::{Cause, Failure};
 use crate::rule::{Page, Rule, Step, words};
 
 pub(super) static RULE: Rule = Rule {
@@ -20,8 +20,7 @@ pub(super) static RULE: Rule = Rule {
             "No RST came, so it was no TCP that answered: a closed port answers with RST.",
         ],
         reasons: &[
-            "A firewall rule REJECT, whose default is ICMP port unreachable: on the upstream's host,",
-            "on this one, or on a router between.",
+            "A firewall rule REJECT, whose default is ICMP port unreachable: on the upstream's host, on this one, or on a router between.",
             "A security group or a host policy (firewalld, ufw, a CNI) that rejects.",
         ],
         check: &[
@@ -67,7 +66,8 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::failure;
+    use crate::event::Evidence;
+    use crate::rule::samples::failure;
 
     #[test]
     fn it_names_the_error() {
