@@ -18,6 +18,7 @@ pub(super) fn failure(cause: Cause) -> Failure {
             address: [10, 2, 0, 7].into(),
             port: 8080,
         }),
+        upstream_name: None,
         local: None,
         netns: 4_026_531_840,
         proxy: Proxy {
