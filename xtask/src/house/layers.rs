@@ -17,6 +17,8 @@ const PURE: &[&str] = &[
     "rule",
     "render",
     "intake/decode",
+    "enrich/names/address",
+    "enrich/names/nginx/tokens",
 ];
 
 /// What they must not name.

@@ -29,8 +29,7 @@ pub(super) static RULE: Rule = Rule {
         ],
         kernel_saw: &[
             "connect() returned ENFILE: the host has no room for another file or unix socket.",
-            "A proxy at its own limit (EMFILE) fails in socket(), before there is a connection:",
-            "no TCP event shows that, and gw502 sees only that attempts stop coming.",
+            "A proxy at its own limit (EMFILE) fails in socket(), before there is a connection: no TCP event shows that, and gw502 sees only that attempts stop coming.",
         ],
         reasons: &[
             "The service's limit is the default of 1024, and each request takes two descriptors.",
@@ -56,8 +55,7 @@ pub(super) static RULE: Rule = Rule {
             Step::new(
                 "systemctl edit {proxy_unit}    # [Service] LimitNOFILE=65536",
                 "a higher limit for the service; then restart it",
-            )
-            .or("systemctl edit UNIT    # [Service] LimitNOFILE=65536"),
+            ),
             Step::proxy(
                 "nginx",
                 "worker_rlimit_nofile 65536;",
@@ -95,7 +93,7 @@ mod tests {
     use super::*;
     use crate::event::Errno;
     use crate::rule::refine;
-    use crate::rule::tests::failure;
+    use crate::rule::samples::failure;
 
     #[test]
     fn the_errno_names_it() {

@@ -40,8 +40,8 @@ pub(super) static RULE: Rule = Rule {
         ],
         fix: &[
             Step::new(
-                "systemctl status --no-pager --lines=20 UNIT",
-                "on the upstream's host: whether the service runs, and its last words",
+                "systemctl --failed --no-pager",
+                "on the upstream's host: services that failed; `systemctl restart` starts one again",
             ),
             Step::proxy(
                 "nginx",
@@ -68,7 +68,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::failure;
+    use crate::rule::samples::failure;
 
     #[test]
     fn it_says_that_it_knows_no_more() {

@@ -34,8 +34,7 @@ pub(super) static RULE: Rule = Rule {
             Step::new(
                 "journalctl -u {unit} --since {since} --no-pager",
                 "what the program says of it",
-            )
-            .or("journalctl -u UNIT -n 50 --no-pager"),
+            ),
         ],
         fix: &[
             Step::proxy(
@@ -69,7 +68,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::failure;
+    use crate::rule::samples::failure;
 
     #[test]
     fn it_says_that_no_request_was_sent() {

@@ -35,8 +35,7 @@ pub(super) static RULE: Rule = Rule {
             Step::new(
                 "journalctl -u {unit} --since {since} --no-pager",
                 "what the program says of it",
-            )
-            .or("journalctl -u UNIT -n 50 --no-pager"),
+            ),
             Step::app(
                 "php-fpm",
                 "grep -E 'terminat|SIGKILL|max_children' /var/log/php*-fpm.log",
@@ -81,7 +80,7 @@ fn sentence(failure: &Failure) -> String {
 mod tests {
     use super::*;
     use crate::event::Evidence;
-    use crate::rule::tests::{failure, gunicorn};
+    use crate::rule::samples::{failure, gunicorn};
 
     #[test]
     fn it_gives_the_upstreams_reason_where_it_is_known() {

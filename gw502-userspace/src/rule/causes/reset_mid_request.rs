@@ -29,8 +29,7 @@ pub(super) static RULE: Rule = Rule {
             Step::new(
                 "journalctl -u {unit} --since {since} --no-pager",
                 "whether the program says that a body was too large",
-            )
-            .or("journalctl -u UNIT -n 50 --no-pager"),
+            ),
             Step::new(
                 "{in_netns}curl -sv -o /dev/null --data-binary @FILE http://{endpoint}/PATH",
                 "the same upload without the proxy: curl shows an early answer",
@@ -49,8 +48,8 @@ pub(super) static RULE: Rule = Rule {
             ),
             Step::app(
                 "php-fpm",
-                "post_max_size = 64M, upload_max_filesize = 64M",
-                "PHP: allow larger bodies",
+                "php_admin_value[post_max_size] = 64M",
+                "php-fpm: allow larger bodies (upload_max_filesize for a single file)",
             ),
             Step::new(
                 "read the rest of the body before closing",
@@ -73,7 +72,7 @@ fn sentence(failure: &Failure) -> String {
 mod tests {
     use super::*;
     use crate::event::Evidence;
-    use crate::rule::tests::{failure, gunicorn};
+    use crate::rule::samples::{failure, gunicorn};
 
     #[test]
     fn it_says_who_it_was() {

@@ -16,8 +16,7 @@ pub(super) static RULE: Rule = Rule {
             symptoms::UNIX_APACHE,
         ],
         kernel_saw: &[
-            "connect() returned ENOENT (or ENOTDIR): the path leads to no file,",
-            "as the proxy sees it, in its own mount namespace and root directory.",
+            "connect() returned ENOENT (or ENOTDIR): the path leads to no file, as the proxy sees it, in its own mount namespace and root directory.",
         ],
         reasons: &[
             "The program is not running: many remove their socket when they end.",
@@ -45,13 +44,11 @@ pub(super) static RULE: Rule = Rule {
             ),
         ],
         fix: &[
-            Step::new("systemctl restart {unit}", "starts the program again")
-                .or("systemctl restart UNIT"),
+            Step::new("systemctl restart {unit}", "starts the program again"),
             Step::new(
                 "systemctl edit {unit}    # [Service] RuntimeDirectory=NAME",
                 "systemd makes /run/NAME at each start, with the right owner",
-            )
-            .or("systemctl edit UNIT    # [Service] RuntimeDirectory=NAME"),
+            ),
             Step::proxy(
                 "nginx",
                 "fastcgi_pass unix:PATH;",
@@ -75,7 +72,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::{listener_exited, over_unix};
+    use crate::rule::samples::{listener_exited, over_unix};
 
     #[test]
     fn it_says_who_was_there() {

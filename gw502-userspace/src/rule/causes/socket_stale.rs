@@ -43,13 +43,11 @@ pub(super) static RULE: Rule = Rule {
             Step::new(
                 "systemctl restart {unit}",
                 "starts the program again; it replaces the stale file",
-            )
-            .or("systemctl restart UNIT"),
+            ),
             Step::new(
                 "rm {path}",
                 "if it says `address in use` and nobody listens: then start it",
-            )
-            .or("rm PATH"),
+            ),
         ],
     },
     sentence,
@@ -64,7 +62,7 @@ fn sentence(failure: &Failure) -> String {
 mod tests {
     use super::*;
     use crate::event::{Evidence, Exit};
-    use crate::rule::tests::{gunicorn, listener_exited, over_unix};
+    use crate::rule::samples::{gunicorn, listener_exited, over_unix};
 
     #[test]
     fn a_listener_that_ended_is_evidence_and_the_cause_stays() {
