@@ -1,9 +1,12 @@
 //! Pure: per-upstream totals over a run, from the kernel's counters and the events that came.
 
+mod snapshot;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::snapshot::{Changes, Snapshot};
 use crate::event::{Cause, Class, Failure, Upstream};
 
 /// Upstreams that have an account of their own: as many as the kernel side has counters for (4,096
