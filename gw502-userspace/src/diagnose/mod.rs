@@ -23,6 +23,7 @@ pub use self::health::State;
 pub use self::report::{Report, Shared};
 use self::track::Track;
 pub use self::verdict::{Confidence, Diagnosis, ProxyShare};
+pub use self::words::Span;
 use crate::aggregate::{Counted, Portion, Snapshot, Tally, Totals, UPSTREAMS, UpstreamId};
 use crate::event::{Cause, Class, Failure};
 

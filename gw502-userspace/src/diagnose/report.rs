@@ -29,7 +29,9 @@ pub struct Report {
     pub diagnoses: Vec<Diagnosis>,
     /// What all upstreams of a namespace share.
     pub shared: Vec<Shared>,
-    /// Upstreams without a failure.
+    /// The rows of `trace`'s table of those that failed.
+    pub failing: Vec<UpstreamSummary>,
+    /// …and of those that did not.
     pub healthy: Vec<UpstreamSummary>,
     /// What could not be kept, by reason.
     pub losses: BTreeMap<String, u64>,
@@ -59,6 +61,7 @@ impl Report {
         Self {
             diagnoses,
             shared,
+            failing: failed,
             healthy,
             losses: engine.losses.clone(),
             skips: engine.skips.clone(),

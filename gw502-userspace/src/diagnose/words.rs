@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A time that passed, nanoseconds, for a sentence: `0.3 s`, `12 s`, `3 min 5 s`, `2 h 10 min`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Span(pub(crate) u64);
+pub struct Span(pub u64);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
