@@ -49,6 +49,9 @@ pub enum Verb {
     Replay(Box<ReplayArgs>),
     /// What this kernel lets us see, how, and why not better.
     Doctor(DoctorArgs),
+    /// The runbook page of a cause: what to check, and how to fix it.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
     /// Show six failures live, with upstreams, a proxy and namespaces of its own (about 20 s).
     Demo,
     /// The demo's own proxy process.
@@ -83,6 +86,13 @@ Examples:
   gw502 record incident.gw502 --duration 10m
   gw502 replay incident.gw502
   gw502 replay incident.gw502 --class timeout --output json";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  gw502 explain                     all causes, a line each
+  gw502 explain upstream-exited     symptom, likely reasons, what to check, how to fix it
+  gw502 explain timeout             the causes of a class
+  gw502 explain not-visible         what a proxy answers 502 for, and TCP cannot show";
 
 /// `gw502 trace`.
 #[derive(Args, Debug)]
@@ -157,6 +167,18 @@ pub struct DoctorArgs {
     /// Where the kernel's type information (BTF) is.
     #[arg(long, value_name = "FILE", env = "GW502_BTF", hide = true)]
     pub btf: Option<PathBuf>,
+}
+
+/// `gw502 explain`.
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// A cause, a class, or `not-visible`; without it, the list of all.
+    #[arg(value_name = "CAUSE")]
+    pub page: Option<String>,
+
+    /// Text for people, or JSON, one page a line.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
+    pub output: Output,
 }
 
 /// What to watch, and for how long.

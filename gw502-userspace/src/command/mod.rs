@@ -1,6 +1,7 @@
 //! One file per verb.
 
 mod demo;
+mod explain;
 mod live;
 
 use std::io::Write as _;
@@ -28,6 +29,7 @@ pub fn main() -> ExitCode {
         Verb::Record(args) => live::run(pipeline::record::run(*args)),
         Verb::Replay(args) => pipeline::replay::run(&args),
         Verb::Doctor(args) => pipeline::doctor::run(&args),
+        Verb::Explain(args) => explain::run(&args),
         Verb::Demo => demo::run(),
         Verb::DemoProxy { args } => demo::proxy(&args),
     };

@@ -1,6 +1,7 @@
 //! Pure: values into text and JSON.
 
 pub mod doctor;
+pub mod explain;
 pub mod json;
 pub mod text;
 

@@ -32,6 +32,7 @@ pub(super) const PLACEHOLDERS: &[(&str, &str)] = &[
     ("endpoint", "ADDRESS:PORT"),
     ("path", "PATH"),
     ("dir", "DIRECTORY"),
+    ("listens", "ADDRESS:PORT"),
     // The upstream's process: one that lives, one that has ended, either.
     ("pid", "PID"),
     ("gone_pid", "PID"),
@@ -45,6 +46,7 @@ pub(super) const PLACEHOLDERS: &[(&str, &str)] = &[
     // The failure.
     ("netns", "NETNS"),
     ("in_netns", ""),
+    ("at_upstream", ""),
     ("since", "TIME"),
 ];
 
@@ -81,6 +83,7 @@ pub fn shown(step: &Step) -> String {
 fn concerns(audience: Audience, failure: &Failure) -> bool {
     match audience {
         Audience::All => true,
+        Audience::Proxy("apache2") => matches!(failure.proxy.comm.as_str(), "apache2" | "httpd"),
         Audience::Proxy(name) => failure.proxy.comm == name,
         Audience::App(name) => {
             owner(failure).is_some_and(|(owner, _)| owner.comm.starts_with(name))
@@ -140,6 +143,10 @@ fn value(name: &str, failure: &Failure, facts: &Facts) -> Option<String> {
                 "" => quoted("/"),
                 _ => quoted(dir),
             }),
+        "listens" => failure.evidence.iter().find_map(|fact| match fact {
+            Evidence::ListenerElsewhere { listens, .. } => Some(listens.to_string()),
+            _ => None,
+        }),
         "pid" => pid(true).map(|pid| pid.to_string()),
         "gone_pid" => pid(false).map(|pid| pid.to_string()),
         "comm" => owner.and_then(|(owner, _)| quoted(&owner.comm)),
@@ -158,14 +165,23 @@ fn value(name: &str, failure: &Failure, facts: &Facts) -> Option<String> {
             .and_then(unit)
             .and_then(quoted),
         "netns" => Some(failure.netns.to_string()),
-        "in_netns" => Some(if facts.host_netns == Some(failure.netns) {
-            String::new()
-        } else {
-            format!("nsenter -t {} -n ", failure.proxy.pid)
-        }),
+        "in_netns" => Some(in_netns(failure, facts)),
+        // A loopback address is in the proxy's own namespace; else the upstream may have another.
+        "at_upstream" if endpoint.is_some_and(|endpoint| endpoint.address.is_loopback()) => {
+            Some(in_netns(failure, facts))
+        }
+        "at_upstream" => pid(true).map(|pid| format!("nsenter -t {pid} -n ")),
         "since" => facts.since.as_deref().and_then(quoted),
         _ => None,
     }
+}
+
+/// What makes a command look at the proxy's network namespace: nothing where that is the host's.
+fn in_netns(failure: &Failure, facts: &Facts) -> String {
+    if facts.host_netns == Some(failure.netns) {
+        return String::new();
+    }
+    format!("nsenter -t {} -n ", failure.proxy.pid)
 }
 
 /// The service in a cgroup's path.

@@ -49,12 +49,7 @@ pub fn header() -> String {
 
 /// One failure as a line.
 pub fn failure(failure: &Failure, origin: &Origin, style: &Style) -> String {
-    let upstream = printable(&failure.upstream.to_string());
-    let upstream = if style.width.is_some() {
-        cut_middle(&upstream, column::UPSTREAM)
-    } else {
-        upstream
-    };
+    let upstream = upstream(failure, style);
     let proxy = format!("{}[{}]", failure.proxy.comm, failure.proxy.pid);
     let mut line = format!(
         "{:time$}  {}  {:cause$}  {:proxy_width$}  {upstream:upstream_width$}  {:>after$}  ",
@@ -72,6 +67,27 @@ pub fn failure(failure: &Failure, origin: &Origin, style: &Style) -> String {
     line.push_str(&beside_or_below(&evidence(failure), style.width));
     line.push('\n');
     line
+}
+
+/// The upstream and its name: `10.2.0.7:8080 (api)`. Where room is short, the name gives way.
+fn upstream(failure: &Failure, style: &Style) -> String {
+    /// Less of a name than this says nothing.
+    const SHORTEST: usize = 3;
+    let address = printable(&failure.upstream.to_string());
+    let name = failure.upstream_name.as_deref().map(printable);
+    let Some(_terminal) = style.width else {
+        return match name {
+            Some(name) => format!("{address} ({name})"),
+            None => address,
+        };
+    };
+    let room = column::UPSTREAM.saturating_sub(address.chars().count() + 3);
+    match name {
+        Some(name) if room >= SHORTEST || room >= name.chars().count() => {
+            format!("{address} ({})", cut_middle(&name, room))
+        }
+        _ => cut_middle(&address, column::UPSTREAM),
+    }
 }
 
 /// The evidence in the room that a terminal leaves: beside the other columns, in several lines if
