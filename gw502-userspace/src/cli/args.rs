@@ -18,7 +18,7 @@ Exit codes:
   2  wrong usage
   3  this kernel cannot do what was asked
   4  not permitted
-  5  failures were seen, and --fail-on-failures was given";
+  5  failures were seen, and --fail-on-failures was given; or --until-healthy ended before that";
 
 /// Says why a proxy answers 502: every failed connection to an upstream, and its cause.
 #[derive(Debug, Parser)]
@@ -39,6 +39,9 @@ pub enum Verb {
     /// Show each failure as it happens, and a table per upstream at the end.
     #[command(after_help = TRACE_EXAMPLES)]
     Trace(Box<TraceArgs>),
+    /// Watch for a while, then say what is wrong with which upstream, why, and what to do.
+    #[command(after_help = DIAGNOSE_EXAMPLES)]
+    Diagnose(Box<DiagnoseArgs>),
     /// Record an incident to a file, to be looked at later or elsewhere.
     #[command(after_help = RECORD_EXAMPLES)]
     Record(Box<RecordArgs>),
@@ -67,6 +70,13 @@ Examples:
   gw502 trace --proxy my-gateway --class timeout
   gw502 trace --output json --duration 30s      for a pipe; the last line is the summary";
 
+const DIAGNOSE_EXAMPLES: &str = "\
+Examples:
+  gw502 diagnose                                30 s, then the diagnosis
+  gw502 diagnose --follow                       each change of state as it happens, until Ctrl-C
+  gw502 diagnose --until-healthy 5m             the last step of a repair: ends once nothing failed for 5 min
+  gw502 diagnose --replay incident.gw502        of a recording, on any machine, without root";
+
 const RECORD_EXAMPLES: &str = "\
 Everything is written unless --class, --cause or --count choose; what they leave out is counted all
 the same, and a replay says how many. What the proxy cancelled itself is written too: `replay
@@ -93,6 +103,33 @@ pub struct TraceArgs {
     /// What to show of it.
     #[command(flatten)]
     pub view: View,
+}
+
+/// `gw502 diagnose`.
+#[derive(Args, Debug)]
+pub struct DiagnoseArgs {
+    /// What to watch. Without --duration it is for 30 s, or as long as --follow or --until-healthy
+    /// take.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Which failures to diagnose, and how to show it.
+    #[command(flatten)]
+    pub view: View,
+
+    /// Show each change of state as it happens, and the diagnosis at the end.
+    #[arg(long)]
+    pub follow: bool,
+
+    /// End once nothing has failed for so long; with 5 if --duration or a signal ends it before.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub until_healthy: Option<Duration>,
+
+    /// Diagnose a recording made by `gw502 record` instead of this host.
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "until_healthy", "proxy", "all_processes", "pid", "cgroup", "upstream", "duration", "hooks",
+        "syscalls", "ring_size", "btf"
+    ])]
+    pub replay: Option<PathBuf>,
 }
 
 /// `gw502 record`.

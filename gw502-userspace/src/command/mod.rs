@@ -24,6 +24,8 @@ pub fn main() -> ExitCode {
     start_logging(cli.verbose);
     let result = match cli.command {
         Verb::Trace(args) => live::run(pipeline::trace::run(*args)),
+        Verb::Diagnose(args) if args.replay.is_some() => pipeline::diagnose::replay(&args),
+        Verb::Diagnose(args) => live::run(pipeline::diagnose::run(*args)),
         Verb::Record(args) => live::run(pipeline::record::run(*args)),
         Verb::Replay(args) => pipeline::replay::run(&args),
         Verb::Doctor(args) => pipeline::doctor::run(&args),

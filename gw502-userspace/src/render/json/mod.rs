@@ -1,10 +1,13 @@
 //! `gw502.failure/1` and `gw502.summary/1`: one object a line.
 
+mod diagnosis;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::Serialize;
 
+pub use self::diagnosis::{diagnosis, report};
 use super::{Origin, Summary, Unrecorded};
 use crate::aggregate::UpstreamSummary;
 use crate::event::{Cause, Class, Endpoint, Errno, EventId, Evidence, Failure, Upstream};

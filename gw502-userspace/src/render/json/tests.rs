@@ -111,6 +111,7 @@ fn the_schemas_in_docs_are_those_of_the_code() {
     for (path, generated) in [
         schema::<FailureLine<'_>>("gw502.failure.1.schema.json"),
         schema::<SummaryLine<'_>>("gw502.summary.1.schema.json"),
+        schema::<diagnosis::DiagnosisLine<'_>>("gw502.diagnosis.1.schema.json"),
     ] {
         let text = serde_json::to_string_pretty(&generated).unwrap() + "\n";
         if std::env::var_os("GW502_BLESS").is_some() {

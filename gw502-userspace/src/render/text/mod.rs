@@ -1,7 +1,10 @@
 //! Lines and tables for people. Colour only repeats what the words say.
 
+mod diagnosis;
+
 use std::fmt::Write as _;
 
+pub use self::diagnosis::{change, report};
 use super::{Origin, Summary, Unrecorded};
 use crate::aggregate::UpstreamSummary;
 use crate::event::{Class, Failure, Phase};
@@ -156,6 +159,16 @@ pub fn summary(summary: &Summary, origin: &Origin, style: &Style) -> String {
     } else {
         table(&mut text, summary, origin, style);
     }
+    let mut notes = notes(summary);
+    if summary.failed() > 0 {
+        notes.push("`gw502 diagnose` says why, and what to do".to_owned());
+    }
+    push(&mut text, format_args!("{}\n", notes.join(" · ")));
+    text
+}
+
+/// What was lost, and what was left out.
+fn notes(summary: &Summary) -> Vec<String> {
     let mut notes = Vec::new();
     let lost: Vec<_> = summary
         .losses
@@ -183,8 +196,7 @@ pub fn summary(summary: &Summary, origin: &Origin, style: &Style) -> String {
             "{events} events counted, not recorded (record {options})"
         ));
     }
-    push(&mut text, format_args!("{}\n", notes.join(" · ")));
-    text
+    notes
 }
 
 fn table(text: &mut String, summary: &Summary, origin: &Origin, style: &Style) {
@@ -247,6 +259,12 @@ fn class(class: Class, style: &Style) -> String {
     let name = padded.trim_end();
     let blanks = " ".repeat(padded.len() - name.len());
     format!("\x1b[{code}m{name}\x1b[0m{blanks}")
+}
+
+/// Time of day in the zone of the run, to the second.
+pub fn time_of_day(at_ns: u64, origin: &Origin) -> String {
+    let time = origin.anchor.wall(at_ns).to_zoned(origin.zone.clone());
+    time.strftime("%H:%M:%S").to_string()
 }
 
 /// Time of day in the zone of the run, to the millisecond.

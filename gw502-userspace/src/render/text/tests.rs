@@ -141,7 +141,7 @@ fn the_table_names_the_worst_and_what_was_lost() {
     let expected = "\
 UPSTREAM         ATTEMPTS     FAILED     RATE  TOP CAUSE               SINCE
 127.0.0.1:9000         36         35    97.2%  refused                 22:13:21.412
-LOST: ring_full 34
+LOST: ring_full 34 · `gw502 diagnose` says why, and what to do
 ";
     assert_eq!(
         super::summary(&summary, &origin(), &style(false, None)),
