@@ -23,7 +23,7 @@ use crate::kernel::listeners::Listener;
 use crate::kernel::processes::same_name;
 use crate::kernel::root::KernelRoot;
 use crate::kernel::symbols::Symbols;
-use crate::plan::{Plan, Trial, Wish, plan};
+use crate::plan::{Examined, Plan, Wish, plan};
 
 /// The object that the build script made. 32-byte alignment is what the parser asks for.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gw502.bpf.o"));
@@ -84,8 +84,8 @@ impl Probe {
             layout,
             symbols: &symbols,
         };
-        let trials = trials(&mut ebpf, &btf, &kernel, wish, Extent::Enough)?;
-        let plan = plan(&trials, wish).map_err(ProbeError::Impossible)?;
+        let examined = trials(&mut ebpf, &btf, &kernel, wish, Extent::Enough)?;
+        let plan = plan(&examined.trials, wish).map_err(ProbeError::Impossible)?;
         #[cfg(feature = "ebpf-log")]
         super::log::forward(&mut ebpf);
         Ok(Self {
@@ -97,7 +97,7 @@ impl Probe {
 
     /// What the kernel says to every program that there is. Nothing is attached, and nothing stays
     /// loaded.
-    pub fn try_all(root: &KernelRoot, layout: &KernelLayout) -> Result<Vec<Trial>, ProbeError> {
+    pub fn try_all(root: &KernelRoot, layout: &KernelLayout) -> Result<Examined, ProbeError> {
         let btf = btf(root)?;
         let watch = Watch {
             ring_bytes: 4096,
@@ -111,7 +111,10 @@ impl Probe {
             layout,
             symbols: &symbols,
         };
-        trials(&mut ebpf, &btf, &kernel, wish, Extent::Everything)
+        Ok(Examined {
+            object_bytes: OBJECT.len(),
+            ..trials(&mut ebpf, &btf, &kernel, wish, Extent::Everything)?
+        })
     }
 
     /// How everything is seen.

@@ -11,7 +11,7 @@ use super::{ProbeError, programs};
 use crate::kernel::layout::KernelLayout;
 use crate::kernel::root::KernelRoot;
 use crate::kernel::symbols::Symbols;
-use crate::plan::{self, Trial, Wish};
+use crate::plan::{self, Accepted, Examined, Trial, Wish};
 
 /// Kernels from about 5.7 to 6.8 can lock up for good when a trampoline is taken out while a
 /// process exits (`synchronize_rcu_tasks()` waits for what `do_exit()` holds). They are known by
@@ -41,8 +41,8 @@ pub(super) fn trials(
     kernel: &Kernel<'_>,
     wish: Wish,
     extent: Extent,
-) -> Result<Vec<Trial>, ProbeError> {
-    let mut trials = Vec::new();
+) -> Result<Examined, ProbeError> {
+    let mut examined = Examined::default();
     for capability in Capability::ALL {
         for backend in plan::backends(capability) {
             if wish.excludes(capability, backend).is_some() {
@@ -50,7 +50,7 @@ pub(super) fn trials(
             }
             let refused = offer(ebpf, btf, kernel, capability, backend)?;
             let accepted = refused.is_none();
-            trials.push(Trial {
+            examined.trials.push(Trial {
                 capability,
                 backend,
                 refused,
@@ -59,11 +59,18 @@ pub(super) fn trials(
                 break;
             }
             for hook in plan::programs(capability, backend) {
+                if accepted {
+                    let verified_instructions = programs::verified(ebpf, hook);
+                    examined.accepted.push(Accepted {
+                        hook,
+                        verified_instructions,
+                    });
+                }
                 programs::unload(ebpf, hook)?;
             }
         }
     }
-    Ok(trials)
+    Ok(examined)
 }
 
 /// Loads the programs of a backend; why not, when one is refused. Only what we are to blame for, or
