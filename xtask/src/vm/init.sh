@@ -32,6 +32,15 @@ say "modules $(now)"
 export GW502_BIN=/vm/gw502
 say "doctor $($GW502_BIN doctor --output json 2>&1 | tr '\n' ' ')"
 
+# What it attaches when nobody says otherwise.
+$GW502_BIN trace --output json >/dev/null 2>/tmp/ready &
+tracing=$!
+while kill -0 $tracing 2>/dev/null && ! grep -q '^ready:' /tmp/ready; do usleep 100000; done
+say "links $(bpftool -j link show | tr '\n' ' ')"
+say "programs $(bpftool -j prog show | tr '\n' ' ')"
+kill -INT $tracing
+wait $tracing
+
 # Whether a backend can be had: one that cannot is refused at once, with its reason.
 while read -r backend; do
     if why=$($GW502_BIN trace --hooks "$backend" --output json --duration 1ms 2>&1 >/dev/null); then

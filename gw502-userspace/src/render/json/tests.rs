@@ -1,8 +1,8 @@
 use gw502_common::ending::Ending;
 use gw502_common::wire::{FailureRecord, RecordHeader};
 
-use super::failure as line_of;
 use super::super::doctor::DoctorLine;
+use super::failure as line_of;
 use super::*;
 use crate::classify::Classifier;
 use crate::clock::TimeAnchor;
