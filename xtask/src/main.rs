@@ -7,6 +7,7 @@
 
 mod apt;
 mod bench;
+mod btf;
 mod check;
 mod demo;
 mod fuzz;
@@ -45,6 +46,9 @@ Verbs:
                            --core the most telling ones alone. --repeat: so many times, and a cell
                            that changes fails; --at-once: so many guests beside each other; --long:
                            also what takes minutes
+  btf-fixtures [--own NAME]
+                           reads from the images of vm-test's kernels (and with --own from the running
+                           kernel) where they keep what gw502 reads: fixtures of its unit tests
   house                    the house rules alone: file size, lints, layers
 
 Exit code: 0 when all went well, 1 otherwise; `demo` returns that of gw502. `bench` measures: a missed
@@ -75,6 +79,7 @@ fn dispatch(args: Vec<String>) -> Result<ExitCode> {
         Some("fuzz") => fuzz::run(&rest),
         Some("bench") => bench::run(&rest),
         Some("vm-test") => vm::run(&rest),
+        Some("btf-fixtures") => btf::run(&rest),
         Some("house") if rest.is_empty() => house::run(),
         Some("help" | "--help" | "-h") => {
             print!("{HELP}");

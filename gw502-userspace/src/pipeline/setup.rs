@@ -115,7 +115,9 @@ fn no_layout(error: &LayoutError) -> Problem {
         LayoutError::Unreadable { .. } => {
             "use a kernel built with CONFIG_DEBUG_INFO_BTF=y (every current distribution has it)"
         }
-        _ => "report this with the kernel's version: gw502 does not know its layout yet",
+        LayoutError::Shape { .. } | LayoutError::Damaged { .. } => {
+            "report this with the kernel's version: gw502 does not know its layout yet"
+        }
     };
     Problem::new(
         Exit::Unsupported,

@@ -49,8 +49,10 @@ const NEIGHBOURS: Blind = blind(
 const ALL: Blind = blind("all", "all of it");
 
 /// What a backend of a capability does not show that others do, or that could be thought to be
-/// shown. `None` as the backend: what is not seen at all. This is the one list of blind spots:
-/// `doctor` prints it, docs/blind-spots.md is made of it, and live trials look whether it is so.
+/// shown.
+///
+/// `None` as the backend: what is not seen at all. This is the one list of blind spots: `doctor`
+/// prints it, docs/blind-spots.md is made of it, and live trials look whether it is so.
 pub const fn blind_to(capability: Capability, backend: Option<Backend>) -> &'static [Blind] {
     match (capability, backend) {
         (Capability::ConnectResults, None) => &[UNIX_SOCKETS, REFUSED_HERE],

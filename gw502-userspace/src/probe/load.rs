@@ -1,5 +1,6 @@
 //! Loads the BPF object with this kernel's offsets frozen in, and attaches its programs.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use aya::maps::{MapData, RingBuf};
@@ -12,6 +13,7 @@ use super::ProbeError;
 use super::fill::{
     comm, fill_set, insert_new, leave_out_services, make_room_for_others, take, want,
 };
+use super::needs;
 use super::programs::{self, Attached};
 use super::trial::{Extent, Kernel, trials};
 use crate::cli::filter::UpstreamFilter;
@@ -26,7 +28,8 @@ use crate::kernel::symbols::Symbols;
 use crate::plan::{Examined, Plan, Wish, plan};
 
 /// The object that the build script made. 32-byte alignment is what the parser asks for.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gw502.bpf.o"));
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gw502.bpf.o"));
 
 /// Whose connections to watch. Decided in the kernel, at connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,6 +86,7 @@ impl Probe {
             root,
             layout,
             symbols: &symbols,
+            unusable: unusable(layout)?,
         };
         let examined = trials(&mut ebpf, &btf, &kernel, wish, Extent::Enough)?;
         let plan = plan(&examined.trials, wish).map_err(ProbeError::Impossible)?;
@@ -110,6 +114,7 @@ impl Probe {
             root,
             layout,
             symbols: &symbols,
+            unusable: unusable(layout)?,
         };
         Ok(Examined {
             object_bytes: OBJECT.len(),
@@ -207,6 +212,10 @@ impl Probe {
         let alone = alone.filter(|hook| hook.capability == Capability::ConnectResults);
         alone.fold(paired, |sum, hook| sum + misses(&self.ebpf, hook.program))
     }
+}
+
+fn unusable(layout: &KernelLayout) -> Result<BTreeMap<String, String>, ProbeError> {
+    needs::unusable(OBJECT, &layout.lacking).map_err(ProbeError::Damaged)
 }
 
 fn btf(root: &KernelRoot) -> Result<Btf, ProbeError> {

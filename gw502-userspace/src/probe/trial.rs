@@ -1,11 +1,12 @@
 //! What the running kernel accepts, found out by offering it.
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::io;
 
 use aya::programs::ProgramError;
 use aya::{Btf, Ebpf};
-use gw502_common::hooks::{Backend, Capability};
+use gw502_common::hooks::{Backend, Capability, Hook};
 
 use super::{ProbeError, programs};
 use crate::kernel::layout::KernelLayout;
@@ -32,6 +33,8 @@ pub(super) struct Kernel<'a> {
     pub(super) root: &'a KernelRoot,
     pub(super) layout: &'a KernelLayout,
     pub(super) symbols: &'a Symbols,
+    /// Programs that read what this kernel does not have, and what that is.
+    pub(super) unusable: BTreeMap<String, String>,
 }
 
 /// Offers the kernel the programs that `wish` allows.
@@ -110,6 +113,10 @@ fn offer(
 fn known_trouble(kernel: &Kernel<'_>, capability: Capability, backend: Backend) -> Option<String> {
     if capability == Capability::Drops && kernel.layout.neighbour_failed.is_none() {
         return Some("the kernel does not say why it drops a packet".to_owned());
+    }
+    let lacks = |hook: &Hook| kernel.unusable.get(hook.program).cloned();
+    if let Some(lack) = plan::programs(capability, backend).find_map(lacks) {
+        return Some(lack);
     }
     match backend {
         Backend::Kprobe if !kernel.root.kprobes.exists() => {

@@ -57,6 +57,11 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     })
 }
 
+/// The image of a kernel, fetched if it is not there.
+pub(crate) fn image(kernel: &Kernel) -> Result<PathBuf> {
+    fetch::kernel(kernel).map(|image| image.vmlinuz)
+}
+
 /// Everything that guests are made of.
 struct Bench {
     live: PathBuf,
