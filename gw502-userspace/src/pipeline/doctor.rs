@@ -4,6 +4,7 @@ use super::setup::{layout, refused};
 use crate::cli::Problem;
 use crate::cli::args::{DoctorArgs, Output};
 use crate::cli::exit::Exit;
+use crate::kernel::privilege;
 use crate::kernel::root::KernelRoot;
 use crate::plan::plan;
 use crate::probe::{Probe, ProbeError};
@@ -17,10 +18,10 @@ pub fn run(args: &DoctorArgs) -> Result<Exit, Problem> {
     let examined = Probe::try_all(&root, &layout).map_err(|error| refused(&error))?;
     let plan = plan(&examined.trials, args.ways.wish())
         .map_err(|error| refused(&ProbeError::Impossible(error)))?;
-    let kernel = root.kernel();
+    let (kernel, missing) = (root.kernel(), privilege::wanted(&root));
     let bytes = match args.output {
-        Output::Text => doctor::text(&plan, &kernel).into(),
-        Output::Json => doctor::json(&plan, &examined, &kernel),
+        Output::Text => doctor::text(&plan, &missing, &kernel).into(),
+        Output::Json => doctor::json(&plan, &examined, &missing, &kernel),
     };
     match Console::default().write(&bytes) {
         Ok(()) | Err(SinkError::Gone) => Ok(Exit::Ok),

@@ -137,6 +137,11 @@ pub(super) fn refused(error: &ProbeError) -> Problem {
             Exit::Unsupported,
             "leave out --hooks and --syscalls; `gw502 doctor` says what this kernel has",
         ),
+        _ if error.is_permission() && !privilege::may_raise_limits(&KernelRoot::new(None)) => (
+            Exit::NotPermitted,
+            "run as root, or with CAP_SYS_RESOURCE as well: before Linux 5.11 eBPF maps count as \
+             locked memory",
+        ),
         _ if error.is_permission() => (
             Exit::NotPermitted,
             "run as root on the host; in a container, start it with --privileged",

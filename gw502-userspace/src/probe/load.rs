@@ -86,6 +86,7 @@ impl Probe {
             root,
             layout,
             symbols: &symbols,
+            knows_neighbour_code: neighbour_code(&symbols).iter().any(|address| *address > 0),
             unusable: unusable(layout)?,
         };
         let examined = trials(&mut ebpf, &btf, &kernel, wish, Extent::Enough)?;
@@ -114,6 +115,7 @@ impl Probe {
             root,
             layout,
             symbols: &symbols,
+            knows_neighbour_code: neighbour_code(&symbols).iter().any(|address| *address > 0),
             unusable: unusable(layout)?,
         };
         Ok(Examined {
@@ -214,6 +216,14 @@ impl Probe {
     }
 }
 
+/// Where the kernel's two functions that give up a neighbour begin and end; zeros where it does not
+/// tell.
+fn neighbour_code(symbols: &Symbols) -> [u64; 4] {
+    let ndisc = symbols.addresses("ndisc_error_report").unwrap_or_default();
+    let neigh = symbols.addresses("neigh_invalidate").unwrap_or_default();
+    [ndisc.start, ndisc.end, neigh.start, neigh.end]
+}
+
 fn unusable(layout: &KernelLayout) -> Result<BTreeMap<String, String>, ProbeError> {
     needs::unusable(OBJECT, &layout.lacking).map_err(ProbeError::Damaged)
 }
@@ -237,9 +247,7 @@ fn open(
     }
     let all_processes = u32::from(watch.all_processes);
     let send_reset_reason = u32::from(layout.send_reset_reason);
-    let ndisc = symbols.addresses("ndisc_error_report").unwrap_or_default();
-    let neigh = symbols.addresses("neigh_invalidate").unwrap_or_default();
-    let neighbour_code = [ndisc.start, ndisc.end, neigh.start, neigh.end];
+    let neighbour_code = neighbour_code(symbols);
     let neighbour_failed = layout.neighbour_failed.unwrap_or(0);
     let upstreams = u32::from(!watch.upstreams.is_empty());
     let Cgroup { id, level } = watch.cgroup.unwrap_or(Cgroup { id: 0, level: 0 });

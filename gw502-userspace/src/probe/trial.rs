@@ -33,6 +33,8 @@ pub(super) struct Kernel<'a> {
     pub(super) root: &'a KernelRoot,
     pub(super) layout: &'a KernelLayout,
     pub(super) symbols: &'a Symbols,
+    /// Whether it is known where the kernel gives up neighbours, by which a drop is judged.
+    pub(super) knows_neighbour_code: bool,
     /// Programs that read what this kernel does not have, and what that is.
     pub(super) unusable: BTreeMap<String, String>,
 }
@@ -113,6 +115,12 @@ fn offer(
 fn known_trouble(kernel: &Kernel<'_>, capability: Capability, backend: Backend) -> Option<String> {
     if capability == Capability::Drops && kernel.layout.neighbour_failed.is_none() {
         return Some("the kernel does not say why it drops a packet".to_owned());
+    }
+    if capability == Capability::Drops && !kernel.knows_neighbour_code {
+        return Some(
+            "the kernel does not tell where its functions are (CAP_SYSLOG, kernel.kptr_restrict)"
+                .to_owned(),
+        );
     }
     let lacks = |hook: &Hook| kernel.unusable.get(hook.program).cloned();
     if let Some(lack) = plan::programs(capability, backend).find_map(lacks) {

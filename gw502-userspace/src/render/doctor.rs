@@ -7,13 +7,20 @@ use gw502_common::hooks::{Backend, Capability};
 use serde::Serialize;
 
 use super::json::line;
+use crate::kernel::privilege::Missing;
 use crate::plan::{Blind, Choice, Examined, Plan, Trial, blind_to, listed, programs, sees};
 
 /// The table for people.
-pub fn text(plan: &Plan, kernel: &str) -> String {
+pub fn text(plan: &Plan, missing: &[Missing], kernel: &str) -> String {
     let mut text = format!("{:18}  {:42}  SEES / BLIND TO\n", "CAPABILITY", "HOOK");
     for choice in &plan.choices {
         row(&mut text, choice);
+    }
+    for Missing { name, wanted_for } in missing {
+        push(
+            &mut text,
+            format_args!("without {name} it cannot see {wanted_for}\n"),
+        );
     }
     let reduced = plan.choices.iter().filter(|choice| is_reduced(choice));
     let (reduced, all) = (reduced.count(), plan.choices.len());
@@ -123,6 +130,21 @@ impl<'a> From<&'a Trial> for TrialLine<'a> {
     }
 }
 
+/// A Linux capability that this process lacks, and without which less is seen.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct MissingLine {
+    name: &'static str,
+    wanted_for: &'static str,
+}
+
+impl From<&Missing> for MissingLine {
+    fn from(missing: &Missing) -> Self {
+        let Missing { name, wanted_for } = *missing;
+        Self { name, wanted_for }
+    }
+}
+
 /// A program that the kernel accepted.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -151,10 +173,11 @@ pub(super) struct DoctorLine<'a> {
     trials: Vec<TrialLine<'a>>,
     /// The programs that it accepted, chosen or not.
     programs: Vec<ProgramLine>,
+    missing_privileges: Vec<MissingLine>,
 }
 
 /// The same as a line of JSON, newline included.
-pub fn json(plan: &Plan, examined: &Examined, kernel: &str) -> Bytes {
+pub fn json(plan: &Plan, examined: &Examined, missing: &[Missing], kernel: &str) -> Bytes {
     let used = |capability: Capability, backend| plan.backend(capability) == Some(backend);
     let programs = examined.accepted.iter().map(|accepted| ProgramLine {
         program: accepted.hook.program,
@@ -170,6 +193,7 @@ pub fn json(plan: &Plan, examined: &Examined, kernel: &str) -> Bytes {
         capabilities: plan.choices.iter().map(capability).collect(),
         trials: examined.trials.iter().map(TrialLine::from).collect(),
         programs: programs.collect(),
+        missing_privileges: missing.iter().map(MissingLine::from).collect(),
     })
 }
 
