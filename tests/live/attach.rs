@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use gw502_tests::agent::{Agent, Event};
+use gw502_tests::agent::{Agent, Event, Summary};
 use gw502_tests::client::{self, Answer, Request};
 use gw502_tests::expect::Differences;
 use gw502_tests::lab::{Family, Lab, Path};
@@ -18,6 +18,7 @@ use gw502_tests::upstream::{Behaviour, Upstream};
 use gw502_tests::{bpf, deadline};
 use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::Signal;
+use serde_json::json;
 
 use crate::scene::{LATE, settings};
 
@@ -29,6 +30,9 @@ const WARM: usize = 20;
 /// Kernel memory may grow by so much between the first rounds and the last, in KiB: a map or a
 /// program that stayed each time would take more.
 const GROWTH: u64 = 16 * 1024;
+
+/// Two requests in this time: a busy proxy, and no storm, of which the ring may lose some.
+const PACE: Duration = Duration::from_millis(10);
 
 /// What the kernel takes back a moment later.
 const MOMENT: Duration = Duration::from_secs(20);
@@ -65,8 +69,10 @@ impl Busy {
     /// Sends requests until it is `over`, and counts those that were answered as they should be.
     fn requests(&self, proxy: &Proxy, status: u16, over: &AtomicBool, done: &AtomicUsize) {
         while !over.load(Ordering::Relaxed) {
-            let answers = client::send(self.lab.proxy(), proxy.target(), Request::Get, 4, 2);
+            let next = deadline::now() + PACE;
+            let answers = client::send(self.lab.proxy(), proxy.target(), Request::Get, 2, 2);
             done.fetch_add(answers.count(Answer::Status(status)), Ordering::Relaxed);
+            deadline::pause_until(next);
         }
     }
 }
@@ -156,6 +162,18 @@ fn once(busy: &Busy, round: usize, differences: &mut Differences) {
     let what = |what: &str| format!("round {round}: {what}");
     differences.check(&what("events of its failure"), &1, &seen);
     differences.check(&what("exit code"), &0, &session.code);
+    let lost = session.summary.as_ref().and_then(Summary::lost);
+    differences.check(&what("lost"), &Some(&json!({})), &lost);
+    if seen != 1 {
+        let attempts = session.summary.as_ref();
+        let attempts =
+            attempts.and_then(|summary| summary.attempts(busy.lab.proxy().inode(), &nobody.into()));
+        differences.note(what(&format!(
+            "{} events, attempts counted to {nobody}: {attempts:?}; {}",
+            session.events.len(),
+            session.stderr
+        )));
+    }
 }
 
 /// What eBPF takes of the kernel's memory, among others, in KiB (proc(5), `meminfo`).

@@ -75,7 +75,8 @@ impl Probe {
     ) -> Result<Self, ProbeError> {
         let btf = btf(root)?;
         let symbols = Symbols::read(root);
-        let mut ebpf = open(&btf, &symbols, layout, watch)?;
+        let code = neighbour_code(&symbols);
+        let mut ebpf = open(&btf, code, layout, watch)?;
         let names = watch.names.iter().map(|name| comm(name));
         fill_set(&mut ebpf, "PROXIES", names)?;
         fill_set(&mut ebpf, "PIDS", watch.pids.iter().copied())?;
@@ -86,7 +87,7 @@ impl Probe {
             root,
             layout,
             symbols: &symbols,
-            knows_neighbour_code: neighbour_code(&symbols).iter().any(|address| *address > 0),
+            knows_neighbour_code: code.iter().any(|address| *address > 0),
             unusable: unusable(layout)?,
         };
         let examined = trials(&mut ebpf, &btf, &kernel, wish, Extent::Enough)?;
@@ -109,13 +110,14 @@ impl Probe {
             ..Watch::default()
         };
         let symbols = Symbols::read(root);
-        let mut ebpf = open(&btf, &symbols, layout, &watch)?;
+        let code = neighbour_code(&symbols);
+        let mut ebpf = open(&btf, code, layout, &watch)?;
         let wish = Wish::default();
         let kernel = Kernel {
             root,
             layout,
             symbols: &symbols,
-            knows_neighbour_code: neighbour_code(&symbols).iter().any(|address| *address > 0),
+            knows_neighbour_code: code.iter().any(|address| *address > 0),
             unusable: unusable(layout)?,
         };
         Ok(Examined {
@@ -238,7 +240,7 @@ fn btf(root: &KernelRoot) -> Result<Btf, ProbeError> {
 /// The object with everything that is fixed from now on; its maps exist, its programs do not yet.
 fn open(
     btf: &Btf,
-    symbols: &Symbols,
+    neighbour_code: [u64; 4],
     layout: &KernelLayout,
     watch: &Watch,
 ) -> Result<Ebpf, ProbeError> {
@@ -247,7 +249,6 @@ fn open(
     }
     let all_processes = u32::from(watch.all_processes);
     let send_reset_reason = u32::from(layout.send_reset_reason);
-    let neighbour_code = neighbour_code(symbols);
     let neighbour_failed = layout.neighbour_failed.unwrap_or(0);
     let upstreams = u32::from(!watch.upstreams.is_empty());
     let Cgroup { id, level } = watch.cgroup.unwrap_or(Cgroup { id: 0, level: 0 });
