@@ -28,8 +28,12 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// have it.
 const ENOUGH: [&str; 3] = ["bpf", "perfmon", "net_admin"];
 
-/// What kernels that count maps as locked memory ask for besides (before 5.11).
-const LOCKED_MEMORY: &str = "sys_resource";
+/// What some kernels ask for besides: to count maps as locked memory (before 5.11), or to set a kprobe
+/// (Debian's).
+const BESIDES: [&str; 2] = ["sys_resource", ALL_IN_ONE];
+
+/// Includes the first two of [`ENOUGH`].
+const ALL_IN_ONE: &str = "sys_admin";
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -69,14 +73,28 @@ impl Binary {
 
     /// What this kernel asks for: the message that refuses less must say so.
     fn needed(&self) -> Result<Vec<&'static str>, Failed> {
-        let mut command = self.trace(&ENOUGH);
-        let session = agent::run_command(command.args(["--duration", "1ms"]), patient());
-        if session.code == 0 {
-            return Ok(ENOUGH.to_vec());
+        let mut needed = ENOUGH.to_vec();
+        loop {
+            let session = self.try_with(&needed);
+            if session.code == 0 {
+                return Ok(needed);
+            }
+            let is_new = |one: &&&str| !needed.contains(*one) && refused(&session, one).is_ok();
+            let Some(more) = BESIDES.iter().find(is_new) else {
+                let Session { code, stderr, .. } = session;
+                return Err(format!("with {needed:?} it ended with {code}:\n{stderr}").into());
+            };
+            println!("this kernel asks for {more} as well");
+            if *more == ALL_IN_ONE {
+                needed.retain(|one| *one == "net_admin" || BESIDES.contains(one));
+            }
+            needed.push(more);
         }
-        refused(&session, LOCKED_MEMORY)?;
-        println!("this kernel asks for {LOCKED_MEMORY} as well");
-        Ok([&ENOUGH[..], &[LOCKED_MEMORY]].concat())
+    }
+
+    fn try_with(&self, capabilities: &[&str]) -> Session {
+        let mut command = self.trace(capabilities);
+        agent::run_command(command.args(["--duration", "1ms"]), patient())
     }
 }
 
@@ -112,9 +130,12 @@ fn missing() -> Result<(), Failed> {
     let needed = binary.needed()?;
     let is_needed = |one: &&str| *one != "net_admin";
     for without in needed.iter().filter(|one| is_needed(one)) {
-        let others = needed.iter().filter(|one| *one != without).copied();
-        let mut command = binary.trace(&others.collect::<Vec<_>>());
-        let session = agent::run_command(command.args(["--duration", "1ms"]), patient());
+        let mut others = needed.clone();
+        others.retain(|one| one != without);
+        if *without == ALL_IN_ONE {
+            others.extend(ENOUGH);
+        }
+        let session = binary.try_with(&others);
         refused(&session, without)?;
     }
     Ok(())

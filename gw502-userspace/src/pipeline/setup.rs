@@ -133,6 +133,10 @@ pub(super) fn refused(error: &ProbeError) -> Problem {
             Exit::Unsupported,
             "build without GW502_NO_BPF, after `cargo xtask setup`",
         ),
+        ProbeError::Impossible(impossible) if impossible.lacks_privilege() => (
+            Exit::NotPermitted,
+            "run as root, or leave out --hooks and --syscalls",
+        ),
         ProbeError::Impossible(_) => (
             Exit::Unsupported,
             "leave out --hooks and --syscalls; `gw502 doctor` says what this kernel has",

@@ -116,6 +116,13 @@ impl Wish {
     }
 }
 
+impl Impossible {
+    /// Whether a Linux capability would help: the reason then names it.
+    pub fn lacks_privilege(&self) -> bool {
+        self.why.contains("CAP_")
+    }
+}
+
 /// Chooses. `trials` may end, for each capability, with the first backend that was accepted: what
 /// was not tried is not considered.
 pub fn plan(trials: &[Trial], wish: Wish) -> Result<Plan, Impossible> {

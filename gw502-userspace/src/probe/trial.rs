@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::io;
 
 use aya::programs::ProgramError;
+use aya::sys::SyscallError;
 use aya::{Btf, Ebpf};
 use gw502_common::hooks::{Backend, Capability, Hook};
 
@@ -145,6 +146,14 @@ fn words(target: &str, error: &ProgramError) -> String {
             if io_error.raw_os_error() == Some(libc::EPERM) =>
         {
             "the kernel does not permit it (EPERM: lockdown or policy)".to_owned()
+        }
+        // Debian's kernels ask for more than CAP_PERFMON where the setting is 3, as it is there.
+        ProgramError::SyscallError(SyscallError { call, io_error })
+            if *call == "perf_event_open"
+                && matches!(io_error.raw_os_error(), Some(libc::EACCES | libc::EPERM)) =>
+        {
+            "the kernel does not permit it (CAP_SYS_ADMIN, or kernel.perf_event_paranoid below 3)"
+                .to_owned()
         }
         ProgramError::LoadError { io_error, .. } => {
             format!(
