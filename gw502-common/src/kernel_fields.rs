@@ -135,3 +135,16 @@ macro_rules! table {
 /// The table as data, in its two parts.
 pub const KERNEL_FIELDS: [&[KernelField]; 2] =
     [for_each_kernel_field!(table), for_each_register!(table)];
+
+/// The enum of the reasons for which the kernel drops a packet (Linux 5.18+), and the one that is
+/// looked for.
+pub const NEIGHBOUR_FAILED: (&str, &str) = ("skb_drop_reason", "SKB_DROP_REASON_NEIGH_FAILED");
+
+/// Enumerators whose numbers are looked up.
+pub const ENUMERATORS: &[(&str, &str)] = &[NEIGHBOUR_FAILED];
+
+/// The type of what is called at `tcp:tcp_send_reset`; its parameters differ between kernels.
+pub const SEND_RESET: &str = "btf_trace_tcp_send_reset";
+
+/// Types of functions whose parameters are counted.
+pub const TRACE_TYPES: &[&str] = &[SEND_RESET];

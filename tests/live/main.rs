@@ -6,6 +6,7 @@
     reason = "a live test panics where it fails: the message and the place are its report"
 )]
 
+mod attach;
 mod blind;
 mod command_line;
 mod demo;
@@ -15,6 +16,7 @@ mod filters;
 mod identity;
 mod neighbour;
 mod patience;
+mod privilege;
 mod recording;
 mod reuse;
 mod scene;
@@ -61,6 +63,8 @@ fn every_trial() -> Vec<Trial> {
         neighbour::trials(),
         patience::trials(),
         blind::trials(),
+        privilege::trials(),
+        attach::trials(),
         filters::trials(),
         storm::trials(),
         command_line::trials(),

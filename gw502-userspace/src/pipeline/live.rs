@@ -24,7 +24,7 @@ use crate::intake::decode::{DecodeError, Decoded};
 use crate::intake::ring::Ring;
 use crate::kernel::processes;
 use crate::kernel::root::KernelRoot;
-use crate::plan::{Plan, blind_to};
+use crate::plan::{Plan, blind_to, listed};
 use crate::probe::{Probe, Watch};
 use crate::render::Origin;
 use crate::rule;
@@ -79,7 +79,7 @@ impl Live {
         let stop = Stop::new(selection.duration).map_err(|error| failed("cannot wait", &error))?;
         let origin = origin(&root).map_err(|error| failed("cannot tell the time", &error))?;
 
-        let mut probe = setup::load(&root, &watch, selection.wish())?;
+        let mut probe = setup::load(&root, &watch, selection.ways.wish())?;
         let taken = probe
             .ring()
             .and_then(|ring| Ok((ring, probe.counters()?, probe.calls(root.clone())?)))
@@ -280,9 +280,9 @@ fn announce(root: &KernelRoot, origin: &Origin, watch: &Watch, plan: &Plan) {
     let hooks = plan.backends().join(", ");
     let mut blind = String::new();
     for choice in &plan.choices {
-        if let (None, Some(what)) = (choice.backend, blind_to(choice.capability, None)) {
+        if choice.backend.is_none() {
             blind += " · blind to ";
-            blind += what;
+            blind += &listed(blind_to(choice.capability, None));
         }
     }
     let line = format!("ready: {who} · hooks: {hooks}{blind} · {}\n", origin.kernel);

@@ -4,12 +4,14 @@
 //! Kernels of one version differ (configuration, lockdown, back-ports), so versions are never
 //! compared: what counts is that a program was loaded, or why it was not.
 
+mod examined;
 mod words;
 
 use gw502_common::hooks::{Backend, Capability, HOOKS, Hook};
 use serde::{Deserialize, Serialize};
 
-pub use words::{blind_to, sees};
+pub use examined::{Accepted, Examined};
+pub use words::{Blind, blind_to, listed, sees};
 
 /// What the kernel said to the programs of one backend of one capability.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +116,13 @@ impl Wish {
     }
 }
 
+impl Impossible {
+    /// Whether a Linux capability would help: the reason then names it.
+    pub fn lacks_privilege(&self) -> bool {
+        self.why.contains("CAP_")
+    }
+}
+
 /// Chooses. `trials` may end, for each capability, with the first backend that was accepted: what
 /// was not tried is not considered.
 pub fn plan(trials: &[Trial], wish: Wish) -> Result<Plan, Impossible> {
@@ -193,5 +202,7 @@ impl Plan {
     }
 }
 
+#[cfg(test)]
+mod spots;
 #[cfg(test)]
 mod tests;

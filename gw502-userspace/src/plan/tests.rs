@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::*;
 
 /// A kernel that accepts every tracepoint, and says `fentry` and `kprobe` of functions.
@@ -116,6 +118,8 @@ fn trials_survive_a_file() {
 struct Recorded {
     kernel: String,
     trials: Vec<Trial>,
+    /// The backend that it chose for each capability.
+    plan: BTreeMap<String, Option<String>>,
 }
 
 /// The plan for each kernel that was asked, as `kernel: what connect results and drops are seen by`.
@@ -130,8 +134,18 @@ fn the_plan_of_every_kernel_that_was_asked() {
     ]
     .into_iter()
     .map(|text| {
-        let Recorded { kernel, trials } = serde_json::from_str(text).unwrap();
+        let recorded: Recorded = serde_json::from_str(text).unwrap();
+        let (kernel, trials) = (recorded.kernel, recorded.trials);
         let plan = plan(&trials, Wish::default()).unwrap();
+        let chosen = plan.choices.iter().map(|choice| {
+            let backend = choice.backend.map(|backend| backend.name().to_owned());
+            (choice.capability.name().to_owned(), backend)
+        });
+        assert_eq!(
+            chosen.collect::<BTreeMap<_, _>>(),
+            recorded.plan,
+            "{kernel}"
+        );
         let by = |capability| plan.backend(capability).map_or("nothing", Backend::name);
         let (results, drops) = (by(Capability::ConnectResults), by(Capability::Drops));
         for choice in &plan.choices {

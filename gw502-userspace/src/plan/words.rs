@@ -17,22 +17,60 @@ pub const fn sees(capability: Capability) -> &'static str {
     }
 }
 
+/// Something that is not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blind {
+    /// Its name for programs. Never reused.
+    pub id: &'static str,
+    /// What a person reads.
+    pub what: &'static str,
+}
+
+const fn blind(id: &'static str, what: &'static str) -> Blind {
+    Blind { id, what }
+}
+
+const UNIX_SOCKETS: Blind = blind("unix-sockets", "unix sockets");
+const REFUSED_HERE: Blind = blind(
+    "refused-by-this-host",
+    "no route, prohibited, not permitted on this host",
+);
+const IO_URING: Blind = blind("io_uring", "io_uring");
+const BITS_32: Blind = blind("32-bit", "32-bit processes");
+const MPTCP: Blind = blind("mptcp-socket", "MPTCP's own socket");
+const HTTP2_CANCEL: Blind = blind(
+    "http2-cancel",
+    "HTTP/2 and HTTP/3 clients that cancel one request",
+);
+const NEIGHBOURS: Blind = blind(
+    "failed-neighbours",
+    "failed neighbours, which are named host-unreachable",
+);
+const ALL: Blind = blind("all", "all of it");
+
 /// What a backend of a capability does not show that others do, or that could be thought to be
-/// shown. `None` as the backend: what is not seen at all. This is the one list of blind spots.
-pub const fn blind_to(capability: Capability, backend: Option<Backend>) -> Option<&'static str> {
-    Some(match (capability, backend) {
-        (Capability::ConnectResults, None) => {
-            "unix sockets; no route, prohibited, not permitted on this host"
-        }
+/// shown.
+///
+/// `None` as the backend: what is not seen at all. This is the one list of blind spots: `doctor`
+/// prints it, docs/blind-spots.md is made of it, and live trials look whether it is so.
+pub const fn blind_to(capability: Capability, backend: Option<Backend>) -> &'static [Blind] {
+    match (capability, backend) {
+        (Capability::ConnectResults, None) => &[UNIX_SOCKETS, REFUSED_HERE],
         (Capability::ConnectResults, Some(Backend::SyscallTracepoint)) => {
-            "io_uring; 32-bit processes; MPTCP's own socket"
+            &[IO_URING, BITS_32, MPTCP]
         }
-        (Capability::ConnectResults, Some(_)) => "MPTCP's own socket",
-        (Capability::Clients, Some(_)) => "HTTP/2 and HTTP/3 clients that cancel one request",
-        (Capability::Drops, None) => "failed neighbours, which are named host-unreachable",
-        (_, Some(_)) => return None,
-        (_, None) => "all of it",
-    })
+        (Capability::ConnectResults, Some(_)) => &[MPTCP],
+        (Capability::Clients, Some(_)) => &[HTTP2_CANCEL],
+        (Capability::Drops, None) => &[NEIGHBOURS],
+        (_, Some(_)) => &[],
+        (_, None) => &[ALL],
+    }
+}
+
+/// Blind spots as a person reads them.
+pub fn listed(blind: &[Blind]) -> String {
+    let words: Vec<_> = blind.iter().map(|one| one.what).collect();
+    words.join("; ")
 }
 
 /// [`Trial`] as it stands in a file.

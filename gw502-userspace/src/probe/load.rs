@@ -1,5 +1,6 @@
 //! Loads the BPF object with this kernel's offsets frozen in, and attaches its programs.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use aya::maps::{MapData, RingBuf};
@@ -12,6 +13,7 @@ use super::ProbeError;
 use super::fill::{
     comm, fill_set, insert_new, leave_out_services, make_room_for_others, take, want,
 };
+use super::needs;
 use super::programs::{self, Attached};
 use super::trial::{Extent, Kernel, trials};
 use crate::cli::filter::UpstreamFilter;
@@ -24,10 +26,11 @@ use crate::kernel::listeners::Listener;
 use crate::kernel::processes::same_name;
 use crate::kernel::root::KernelRoot;
 use crate::kernel::symbols::Symbols;
-use crate::plan::{Plan, Trial, Wish, plan};
+use crate::plan::{Examined, Plan, Wish, plan};
 
 /// The object that the build script made. 32-byte alignment is what the parser asks for.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gw502.bpf.o"));
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gw502.bpf.o"));
 
 /// Whose connections to watch. Decided in the kernel, at connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,7 +76,8 @@ impl Probe {
     ) -> Result<Self, ProbeError> {
         let btf = btf(root)?;
         let symbols = Symbols::read(root);
-        let mut ebpf = open(&btf, &symbols, layout, watch)?;
+        let code = neighbour_code(&symbols);
+        let mut ebpf = open(&btf, code, layout, watch)?;
         let names = watch.names.iter().map(|name| comm(name));
         fill_set(&mut ebpf, "PROXIES", names)?;
         fill_set(&mut ebpf, "PIDS", watch.pids.iter().copied())?;
@@ -84,9 +88,11 @@ impl Probe {
             root,
             layout,
             symbols: &symbols,
+            knows_neighbour_code: code.iter().any(|address| *address > 0),
+            unusable: unusable(layout)?,
         };
-        let trials = trials(&mut ebpf, &btf, &kernel, wish, Extent::Enough)?;
-        let plan = plan(&trials, wish).map_err(ProbeError::Impossible)?;
+        let examined = trials(&mut ebpf, &btf, &kernel, wish, Extent::Enough)?;
+        let plan = plan(&examined.trials, wish).map_err(ProbeError::Impossible)?;
         #[cfg(feature = "ebpf-log")]
         super::log::forward(&mut ebpf);
         Ok(Self {
@@ -98,21 +104,27 @@ impl Probe {
 
     /// What the kernel says to every program that there is. Nothing is attached, and nothing stays
     /// loaded.
-    pub fn try_all(root: &KernelRoot, layout: &KernelLayout) -> Result<Vec<Trial>, ProbeError> {
+    pub fn try_all(root: &KernelRoot, layout: &KernelLayout) -> Result<Examined, ProbeError> {
         let btf = btf(root)?;
         let watch = Watch {
             ring_bytes: 4096,
             ..Watch::default()
         };
         let symbols = Symbols::read(root);
-        let mut ebpf = open(&btf, &symbols, layout, &watch)?;
+        let code = neighbour_code(&symbols);
+        let mut ebpf = open(&btf, code, layout, &watch)?;
         let wish = Wish::default();
         let kernel = Kernel {
             root,
             layout,
             symbols: &symbols,
+            knows_neighbour_code: code.iter().any(|address| *address > 0),
+            unusable: unusable(layout)?,
         };
-        trials(&mut ebpf, &btf, &kernel, wish, Extent::Everything)
+        Ok(Examined {
+            object_bytes: OBJECT.len(),
+            ..trials(&mut ebpf, &btf, &kernel, wish, Extent::Everything)?
+        })
     }
 
     /// How everything is seen.
@@ -218,6 +230,18 @@ impl Probe {
     }
 }
 
+/// Where the kernel's two functions that give up a neighbour begin and end; zeros where it does not
+/// tell.
+fn neighbour_code(symbols: &Symbols) -> [u64; 4] {
+    let ndisc = symbols.addresses("ndisc_error_report").unwrap_or_default();
+    let neigh = symbols.addresses("neigh_invalidate").unwrap_or_default();
+    [ndisc.start, ndisc.end, neigh.start, neigh.end]
+}
+
+fn unusable(layout: &KernelLayout) -> Result<BTreeMap<String, String>, ProbeError> {
+    needs::unusable(OBJECT, &layout.lacking).map_err(ProbeError::Damaged)
+}
+
 fn btf(root: &KernelRoot) -> Result<Btf, ProbeError> {
     Btf::parse_file(&root.btf, Endianness::default()).map_err(|source| ProbeError::Btf {
         path: root.btf.clone(),
@@ -228,7 +252,7 @@ fn btf(root: &KernelRoot) -> Result<Btf, ProbeError> {
 /// The object with everything that is fixed from now on; its maps exist, its programs do not yet.
 fn open(
     btf: &Btf,
-    symbols: &Symbols,
+    neighbour_code: [u64; 4],
     layout: &KernelLayout,
     watch: &Watch,
 ) -> Result<Ebpf, ProbeError> {
@@ -237,9 +261,6 @@ fn open(
     }
     let all_processes = u32::from(watch.all_processes);
     let send_reset_reason = u32::from(layout.send_reset_reason);
-    let ndisc = symbols.addresses("ndisc_error_report").unwrap_or_default();
-    let neigh = symbols.addresses("neigh_invalidate").unwrap_or_default();
-    let neighbour_code = [ndisc.start, ndisc.end, neigh.start, neigh.end];
     let neighbour_failed = layout.neighbour_failed.unwrap_or(0);
     let upstreams = u32::from(!watch.upstreams.is_empty());
     let Cgroup { id, level } = watch.cgroup.unwrap_or(Cgroup { id: 0, level: 0 });

@@ -5,6 +5,7 @@ mod fill;
 mod load;
 #[cfg(feature = "ebpf-log")]
 mod log;
+mod needs;
 mod programs;
 mod trial;
 

@@ -71,6 +71,19 @@ pub(super) fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<Attached, ProbeErro
     attached.map_err(|source| error(hook, source))
 }
 
+/// How many instructions the verifier looked at until it accepted the program of `hook` (Linux
+/// 5.16+); `None` when it is not loaded, or the kernel does not say.
+pub(super) fn verified(ebpf: &mut Ebpf, hook: &Hook) -> Option<u32> {
+    let info = match program(ebpf, hook).ok()? {
+        Program::BtfTracePoint(program) => program.info(),
+        Program::FEntry(program) => program.info(),
+        Program::FExit(program) => program.info(),
+        Program::KProbe(program) => program.info(),
+        _ => return None,
+    };
+    info.ok()?.verified_instruction_count()
+}
+
 fn program<'a>(ebpf: &'a mut Ebpf, hook: &Hook) -> Result<&'a mut Program, ProbeError> {
     ebpf.program_mut(hook.program).ok_or_else(|| missing(hook))
 }

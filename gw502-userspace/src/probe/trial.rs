@@ -1,17 +1,19 @@
 //! What the running kernel accepts, found out by offering it.
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::io;
 
 use aya::programs::ProgramError;
+use aya::sys::SyscallError;
 use aya::{Btf, Ebpf};
-use gw502_common::hooks::{Backend, Capability};
+use gw502_common::hooks::{Backend, Capability, Hook};
 
 use super::{ProbeError, programs};
 use crate::kernel::layout::KernelLayout;
 use crate::kernel::root::KernelRoot;
 use crate::kernel::symbols::Symbols;
-use crate::plan::{self, Trial, Wish};
+use crate::plan::{self, Accepted, Examined, Trial, Wish};
 
 /// Kernels from about 5.7 to 6.8 can lock up for good when a trampoline is taken out while a
 /// process exits (`synchronize_rcu_tasks()` waits for what `do_exit()` holds). They are known by
@@ -32,6 +34,10 @@ pub(super) struct Kernel<'a> {
     pub(super) root: &'a KernelRoot,
     pub(super) layout: &'a KernelLayout,
     pub(super) symbols: &'a Symbols,
+    /// Whether it is known where the kernel gives up neighbours, by which a drop is judged.
+    pub(super) knows_neighbour_code: bool,
+    /// Programs that read what this kernel does not have, and what that is.
+    pub(super) unusable: BTreeMap<String, String>,
 }
 
 /// Offers the kernel the programs that `wish` allows.
@@ -41,8 +47,8 @@ pub(super) fn trials(
     kernel: &Kernel<'_>,
     wish: Wish,
     extent: Extent,
-) -> Result<Vec<Trial>, ProbeError> {
-    let mut trials = Vec::new();
+) -> Result<Examined, ProbeError> {
+    let mut examined = Examined::default();
     for capability in Capability::ALL {
         for backend in plan::backends(capability) {
             if wish.excludes(capability, backend).is_some() {
@@ -50,7 +56,7 @@ pub(super) fn trials(
             }
             let refused = offer(ebpf, btf, kernel, capability, backend)?;
             let accepted = refused.is_none();
-            trials.push(Trial {
+            examined.trials.push(Trial {
                 capability,
                 backend,
                 refused,
@@ -59,11 +65,18 @@ pub(super) fn trials(
                 break;
             }
             for hook in plan::programs(capability, backend) {
+                if accepted {
+                    let verified_instructions = programs::verified(ebpf, hook);
+                    examined.accepted.push(Accepted {
+                        hook,
+                        verified_instructions,
+                    });
+                }
                 programs::unload(ebpf, hook)?;
             }
         }
     }
-    Ok(trials)
+    Ok(examined)
 }
 
 /// Loads the programs of a backend; why not, when one is refused. Only what we are to blame for, or
@@ -104,6 +117,16 @@ fn known_trouble(kernel: &Kernel<'_>, capability: Capability, backend: Backend) 
     if capability == Capability::Drops && kernel.layout.neighbour_failed.is_none() {
         return Some("the kernel does not say why it drops a packet".to_owned());
     }
+    if capability == Capability::Drops && !kernel.knows_neighbour_code {
+        return Some(
+            "the kernel does not tell where its functions are (CAP_SYSLOG, kernel.kptr_restrict)"
+                .to_owned(),
+        );
+    }
+    let lacks = |hook: &Hook| kernel.unusable.get(hook.program).cloned();
+    if let Some(lack) = plan::programs(capability, backend).find_map(lacks) {
+        return Some(lack);
+    }
     match backend {
         Backend::Kprobe if !kernel.root.kprobes.exists() => {
             Some("the kernel has no kprobes (CONFIG_KPROBES)".to_owned())
@@ -123,6 +146,14 @@ fn words(target: &str, error: &ProgramError) -> String {
             if io_error.raw_os_error() == Some(libc::EPERM) =>
         {
             "the kernel does not permit it (EPERM: lockdown or policy)".to_owned()
+        }
+        // Debian's kernels ask for more than CAP_PERFMON where the setting is 3, as it is there.
+        ProgramError::SyscallError(SyscallError { call, io_error })
+            if *call == "perf_event_open"
+                && matches!(io_error.raw_os_error(), Some(libc::EACCES | libc::EPERM)) =>
+        {
+            "the kernel does not permit it (CAP_SYS_ADMIN, or kernel.perf_event_paranoid below 3)"
+                .to_owned()
         }
         ProgramError::LoadError { io_error, .. } => {
             format!(

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use btf_rs::{Btf, EnumMember, Member, Type};
-use gw502_common::kernel_fields::{KERNEL_FIELDS, KernelField};
+use gw502_common::kernel_fields::{KERNEL_FIELDS, KernelField, NEIGHBOUR_FAILED, SEND_RESET};
 
 /// Why a layout could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -18,22 +18,6 @@ pub enum LayoutError {
         /// What reading it said.
         #[source]
         source: btf_rs::Error,
-    },
-    /// A struct does not exist.
-    #[error("the kernel has no struct `{name}` (needed for `{path}`)")]
-    NoStruct {
-        /// The struct.
-        name: String,
-        /// The member it was needed for.
-        path: &'static str,
-    },
-    /// A member does not exist.
-    #[error("the kernel has no member `{member}` on the way to `{path}`")]
-    NoMember {
-        /// The missing part.
-        member: String,
-        /// The whole path.
-        path: &'static str,
     },
     /// A member cannot be read as the table says.
     #[error("the kernel's `{path}` is {got}, not {expected} bytes")]
@@ -56,11 +40,34 @@ pub enum LayoutError {
     },
 }
 
-/// Offsets of every field of the table, and what signatures differ between kernels.
+/// A field that this kernel does not have: what needs it cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Lacking {
+    /// A struct does not exist.
+    #[error("the kernel has no struct `{name}` (needed for `{path}`)")]
+    Struct {
+        /// The struct.
+        name: String,
+        /// The member it was needed for.
+        path: &'static str,
+    },
+    /// A member does not exist.
+    #[error("the kernel has no member `{member}` on the way to `{path}`")]
+    Member {
+        /// The missing part.
+        member: String,
+        /// The whole path.
+        path: &'static str,
+    },
+}
+
+/// Offsets of the fields of the table, and what signatures differ between kernels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelLayout {
     /// Global name and byte offset, in the table's order.
     pub offsets: Vec<(&'static str, u64)>,
+    /// Fields that this kernel does not have, by global name.
+    pub lacking: Vec<(&'static str, Lacking)>,
     /// Whether `tcp_send_reset` passes the reason (Linux 6.10+).
     pub send_reset_reason: bool,
     /// The number of the drop reason `NEIGH_FAILED` (Linux 5.18+); it changes between kernels.
@@ -78,46 +85,52 @@ pub fn read(path: &Path) -> Result<KernelLayout, LayoutError> {
 
 /// Resolves the whole table in `btf`.
 pub fn resolve(btf: &Btf) -> Result<KernelLayout, LayoutError> {
-    let offsets = KERNEL_FIELDS
-        .into_iter()
-        .flatten()
-        .map(|field| Ok((field.global, offset(btf, field)?)))
-        .collect::<Result<_, LayoutError>>()?;
+    let (mut offsets, mut lacking) = (Vec::new(), Vec::new());
+    for field in KERNEL_FIELDS.into_iter().flatten() {
+        match offset(btf, field)? {
+            Ok(offset) => offsets.push((field.global, offset)),
+            Err(lack) => lacking.push((field.global, lack)),
+        }
+    }
     // The traced function gets a context pointer before the tracepoint's own arguments.
-    let send_reset_reason = arguments(btf, "btf_trace_tcp_send_reset").is_some_and(|n| n > 3);
+    let send_reset_reason = arguments(btf, SEND_RESET).is_some_and(|n| n > 3);
+    let (of, name) = NEIGHBOUR_FAILED;
     Ok(KernelLayout {
         offsets,
+        lacking,
         send_reset_reason,
-        neighbour_failed: value(btf, "skb_drop_reason", "SKB_DROP_REASON_NEIGH_FAILED"),
+        neighbour_failed: value(btf, of, name),
     })
 }
 
-fn offset(btf: &Btf, field: &KernelField) -> Result<u64, LayoutError> {
+/// Where the field is, or what of it the kernel does not have.
+fn offset(btf: &Btf, field: &KernelField) -> Result<Result<u64, Lacking>, LayoutError> {
     let damaged = |source| LayoutError::Damaged {
         path: field.path,
         source,
     };
     let mut parts = field.path.split('.');
     let root = parts.next().unwrap_or_default();
-    let mut here = btf
+    let Some(mut here) = btf
         .resolve_types_by_name(root)
         .ok()
         .and_then(|types| types.into_iter().find(|t| matches!(t, Type::Struct(_))))
-        .ok_or_else(|| LayoutError::NoStruct {
+    else {
+        return Ok(Err(Lacking::Struct {
             name: root.to_owned(),
             path: field.path,
-        })?;
+        }));
+    };
 
     let mut bits = 0;
     for part in parts {
         let (name, element) = index(part);
-        let (member, before) =
-            find(btf, &here, name)
-                .map_err(damaged)?
-                .ok_or_else(|| LayoutError::NoMember {
-                    member: name.to_owned(),
-                    path: field.path,
-                })?;
+        let Some((member, before)) = find(btf, &here, name).map_err(damaged)? else {
+            return Ok(Err(Lacking::Member {
+                member: name.to_owned(),
+                path: field.path,
+            }));
+        };
         if member.bitfield_size().is_some_and(|bits| bits > 0) {
             let (got, expected) = ("a bit-field".to_owned(), field.size);
             return Err(LayoutError::Shape {
@@ -137,7 +150,7 @@ fn offset(btf: &Btf, field: &KernelField) -> Result<u64, LayoutError> {
     }
     let size = size_of(btf, &here).map_err(damaged)?;
     if size == Some(field.size) {
-        return Ok(bits / 8);
+        return Ok(Ok(bits / 8));
     }
     let got = size.map_or_else(
         || format!("a {}", here.name()),
@@ -233,3 +246,6 @@ fn arguments(btf: &Btf, name: &str) -> Option<usize> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
