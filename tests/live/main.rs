@@ -9,11 +9,13 @@
 mod blind;
 mod command_line;
 mod demo;
+mod fastopen;
 mod faults;
 mod filters;
 mod identity;
 mod neighbour;
 mod patience;
+mod queues;
 mod recording;
 mod reuse;
 mod scene;
@@ -58,6 +60,8 @@ fn every_trial() -> Vec<Trial> {
         reuse::trials(),
         uploads::trials(),
         neighbour::trials(),
+        queues::trials(),
+        fastopen::trials(),
         patience::trials(),
         blind::trials(),
         filters::trials(),

@@ -15,14 +15,16 @@ mod call;
 mod counters;
 mod downstream;
 mod failure;
+mod flow;
 
 pub use call::{CONNECT_FAILED, Call, CallRecord, UnixAddress, UnixKey, call_flag};
 pub use counters::{LossReason, Pair, SkipReason, UpstreamCounts, UpstreamKey};
 pub use downstream::{Clients, Dismissal, ListenKey, ProxyKey};
 pub use failure::{Connection, FailureRecord, RecordHeader, SocketFacts, clients, flag, last_word};
+pub use flow::{AcceptFacts, FlowKey, IcmpError, QueueCounts, icmp_origin};
 
 /// Version of every layout in this module. Bump it with any change of size or meaning.
-pub const WIRE_VERSION: u8 = 2;
+pub const WIRE_VERSION: u8 = 3;
 
 /// Declares a wire struct: `repr(C)`, plain bytes on the user side, size checked at compile time.
 macro_rules! wire_struct {

@@ -218,7 +218,9 @@ fn announce(root: &KernelRoot, origin: &Origin, watch: &Watch, plan: &Plan) {
     let hooks = plan.backends().join(", ");
     let mut blind = String::new();
     for choice in &plan.choices {
-        if let (None, Some(what)) = (choice.backend, blind_to(choice.capability, None)) {
+        // A way to see connects always misses some; what a detail misses changes names.
+        let tells = choice.backend.is_none() || choice.capability.is_detail();
+        if let (true, Some(what)) = (tells, blind_to(choice.capability, choice.backend)) {
             blind += " · blind to ";
             blind += what;
         }

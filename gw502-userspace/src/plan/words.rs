@@ -14,6 +14,8 @@ pub const fn sees(capability: Capability) -> &'static str {
         Capability::Retransmits => "SYNs and data sent again",
         Capability::Clients => "clients that left before their answer",
         Capability::Drops => "segments that never left: no neighbour answered",
+        Capability::AcceptQueues => "connections that a listener on this host has no room for",
+        Capability::IcmpErrors => "type and code of every ICMP error that answers a SYN",
     }
 }
 
@@ -30,6 +32,15 @@ pub const fn blind_to(capability: Capability, backend: Option<Backend>) -> Optio
         (Capability::ConnectResults, Some(_)) => "MPTCP's own socket",
         (Capability::Clients, Some(_)) => "HTTP/2 and HTTP/3 clients that cancel one request",
         (Capability::Drops, None) => "failed neighbours, which are named host-unreachable",
+        (Capability::AcceptQueues, None) => {
+            "SYNs dropped by full accept queues, which are named syn-unanswered, and handshakes \
+             dropped by them (peer-vanished, reset)"
+        }
+        (Capability::AcceptQueues, Some(Backend::Tracepoint)) => {
+            "SYNs dropped by full accept queues, which are named syn-unanswered, and handshakes \
+             by SYN cookie (peer-vanished)"
+        }
+        (Capability::IcmpErrors, None) => "the codes of ICMPv6 errors: their errno names them",
         (_, Some(_)) => return None,
         (_, None) => "all of it",
     })

@@ -19,6 +19,9 @@ const EVERY: &[Kind] = &[Kind::Nginx, Kind::Haproxy, Kind::Apache];
 /// Proxies that connect before their client has said anything.
 const RAW: &[Kind] = &[Kind::NginxStream, Kind::HaproxyTcp];
 
+/// What gw502 says when it does not see SYNs that find a full accept queue.
+const FULL_QUEUES: &str = "SYNs dropped by full accept queues";
+
 // What a failed connect, and what a failed exchange, leaves in the logs.
 const REFUSED: Words = connect("111: Connection refused");
 const NO_ROUTE: Words = connect("113: No route to host");
@@ -168,7 +171,14 @@ pub(crate) const ALL: &[Case] = &[
     // The kernel drops what finds no room, and so looks like a firewall from here.
     upstream("accept_queue_full", Behaviour::QueueFull)
         .says(SYN_UNANSWERED)
-        .is("timeout/syn-unanswered")
+        .is("timeout/accept-queue-full")
+        .or_blind_to(FULL_QUEUES, "timeout/syn-unanswered")
+        .on(VETH),
+    upstream("accept_queue_full_v6", Behaviour::QueueFull)
+        .v6()
+        .says(SYN_UNANSWERED)
+        .is("timeout/accept-queue-full")
+        .or_blind_to(FULL_QUEUES, "timeout/syn-unanswered")
         .on(VETH),
     // HAProxy goes on waiting for the upstream: no `option abortonclose`.
     upstream("client_leaves", Behaviour::Hang)

@@ -3,7 +3,13 @@
 use std::collections::BTreeMap;
 
 /// Besides the table of faults: dialogues that make one, and what gw502 declares not to see.
-const ALSO: &[&str] = &["reuse::request_on_a_closed", "sockets::", "blind::"];
+const ALSO: &[&str] = &[
+    "reuse::request_on_a_closed",
+    "sockets::",
+    "blind::",
+    "queues::",
+    "fastopen::",
+];
 
 /// The trials to run, by the list that the suite prints: each fault once, or in every row.
 pub(super) fn choose(listed: &str, filter: Option<&str>, every_row: bool) -> Vec<String> {
