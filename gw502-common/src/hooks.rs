@@ -260,7 +260,12 @@ pub const HOOKS: &[Hook] = &{
             "connect_called_tpbtf",
             "sys_enter",
         ),
-        Hook::entry(AcceptQueues, Fentry, "syn_taken_in_fentry", "tcp_conn_request"),
+        Hook::entry(
+            AcceptQueues,
+            Fentry,
+            "syn_taken_in_fentry",
+            "tcp_conn_request",
+        ),
         Hook::entry(
             AcceptQueues,
             Fentry,
@@ -273,7 +278,12 @@ pub const HOOKS: &[Hook] = &{
             "handshake_over_v6_fentry",
             "tcp_v6_syn_recv_sock",
         ),
-        Hook::entry(AcceptQueues, Kprobe, "syn_taken_in_kprobe", "tcp_conn_request"),
+        Hook::entry(
+            AcceptQueues,
+            Kprobe,
+            "syn_taken_in_kprobe",
+            "tcp_conn_request",
+        ),
         Hook::entry(
             AcceptQueues,
             Kprobe,

@@ -102,7 +102,9 @@ fn measure(way: Way, meets: Meets, verdicts: &[&str]) -> Result<(), Failed> {
     };
     differences.check("what the client got", &expected, &end);
     let session = stop(agent, &lab, verdicts.len().min(1));
-    let blind = session.stderr.contains("SYNs dropped by full accept queues");
+    let blind = session
+        .stderr
+        .contains("SYNs dropped by full accept queues");
     let verdict = if blind {
         verdicts.last()
     } else {

@@ -66,11 +66,7 @@ enum Answer {
 }
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let ways = [
-        ("v4", Way::V4),
-        ("v6", Way::V6),
-        ("v4_on_v6", Way::Mapped),
-    ];
+    let ways = [("v4", Way::V4), ("v6", Way::V6), ("v4_on_v6", Way::Mapped)];
     let cookie = Trial::test("queues::handshake_dropped::cookie", || {
         measure(Way::Cookie, Answer::Nothing)
     });
@@ -186,7 +182,9 @@ fn connect(address: SocketAddr) -> Vec<TcpStream> {
     let mut streams: Vec<_> = (0..CONNECTIONS).map(|_| start_connect(address)).collect();
     for stream in &mut streams {
         assert!(came_out(stream, LATE), "to a client they all succeed");
-        stream.write_all(REQUEST).expect("an established connection");
+        stream
+            .write_all(REQUEST)
+            .expect("an established connection");
     }
     streams
 }

@@ -107,7 +107,13 @@ fn dropped_by(ctx: &BtfTracePointContext) {
     }
     let queue = Listener::at(listener).queue();
     if queue.is_full() {
-        count::settle(overflowed(listener, ctx.arg(0), queue.length, queue.limit, ANY));
+        count::settle(overflowed(
+            listener,
+            ctx.arg(0),
+            queue.length,
+            queue.limit,
+            ANY,
+        ));
     }
 }
 
@@ -116,7 +122,13 @@ fn typed(listener: *const u8, skb: *const u8, version: u8) -> i32 {
     // SAFETY: the functions' first `struct sock *`, never NULL; a listener is a full socket.
     let queue = unsafe { Queue::of_typed(listener) };
     if queue.is_full() {
-        count::settle(overflowed(listener, skb, queue.length, queue.limit, version));
+        count::settle(overflowed(
+            listener,
+            skb,
+            queue.length,
+            queue.limit,
+            version,
+        ));
     }
     0
 }
@@ -126,7 +138,13 @@ fn untyped(listener: Option<*const u8>, skb: Option<*const u8>, version: u8) -> 
     if let (Some(listener), Some(skb)) = (listener, skb) {
         let queue = Listener::at(listener).queue();
         if queue.is_full() {
-            count::settle(overflowed(listener, skb, queue.length, queue.limit, version));
+            count::settle(overflowed(
+                listener,
+                skb,
+                queue.length,
+                queue.limit,
+                version,
+            ));
         }
     }
     0

@@ -21,9 +21,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use gw502_common::ending::{Ending, judge, matters};
 use gw502_common::tcp::{SHUTDOWN_BOTH, state};
-use gw502_common::wire::{
-    Connection, FlowKey, LossReason, Pair, SkipReason, SocketFacts, flag,
-};
+use gw502_common::wire::{Connection, FlowKey, LossReason, Pair, SkipReason, SocketFacts, flag};
 
 use crate::again::{self, Event};
 use crate::capability::{calls, clients, icmp_errors};

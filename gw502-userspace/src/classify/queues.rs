@@ -97,18 +97,18 @@ mod tests {
         }
     }
 
-    fn classify(ended: Ended) -> Failure {
-        Classifier::default().classify(&ended.into(), 0)
+    fn classify(ended: &Ended) -> Failure {
+        Classifier::default().classify(&(*ended).into(), 0)
     }
 
-    fn cause(ended: Ended) -> Cause {
+    fn cause(ended: &Ended) -> Cause {
         classify(ended).cause
     }
 
     #[test]
     fn a_dropped_syn_is_a_full_queue_whoever_gave_up() {
         for ending in [Ending::SynTimedOut, Ending::SynAbandoned] {
-            let failure = classify(record(ending, overflow(2, 0)));
+            let failure = classify(&record(ending, overflow(2, 0)));
             assert_eq!(failure.cause, Cause::AcceptQueueFull);
             assert_eq!(failure.class, Class::Timeout);
             assert_eq!(failure.phase, Phase::Connect);
@@ -120,7 +120,7 @@ mod tests {
             };
             assert_eq!(failure.evidence.first(), Some(&full));
             assert_eq!(
-                cause(record(ending, AcceptFacts::default())),
+                cause(&record(ending, AcceptFacts::default())),
                 Cause::SynUnanswered
             );
         }
@@ -130,11 +130,11 @@ mod tests {
     fn a_dropped_handshake_is_a_full_queue() {
         for ending in [Ending::Abandoned, Ending::Vanished] {
             assert_eq!(
-                cause(request(ending, overflow(0, 4))),
+                cause(&request(ending, overflow(0, 4))),
                 Cause::AcceptQueueFull
             );
             assert_eq!(
-                cause(request(ending, AcceptFacts::default())),
+                cause(&request(ending, AcceptFacts::default())),
                 Cause::PeerVanished
             );
         }
@@ -148,10 +148,10 @@ mod tests {
             taken.record.socket.unacked_bytes,
             taken.record.socket.untouched,
         ) = (0, 0);
-        assert_eq!(cause(taken), Cause::ResponseTimeout);
+        assert_eq!(cause(&taken), Cause::ResponseTimeout);
         // Its first SYN was dropped, the second was taken; then the path died.
         let later = request(Ending::Abandoned, overflow(1, 0));
-        assert_eq!(cause(later), Cause::PeerVanished);
+        assert_eq!(cause(&later), Cause::PeerVanished);
     }
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
         let mut gone = record(Ending::SynAbandoned, overflow(1, 0));
         gone.record.connection.syn_retransmits = 0;
         gone.record.socket.clients = gw502_common::wire::clients::GONE;
-        assert_eq!(cause(gone), Cause::ClientGone);
+        assert_eq!(cause(&gone), Cause::ClientGone);
     }
 
     #[test]
@@ -168,17 +168,17 @@ mod tests {
             aborts: 1,
             ..overflow(0, 1)
         };
-        let failure = classify(request(Ending::Reset, aborts));
+        let failure = classify(&request(Ending::Reset, aborts));
         assert_eq!(
             (failure.class, failure.cause),
             (Class::Refused, Cause::QueueFullReset)
         );
         assert!(failure.evidence.contains(&Evidence::AbortOnOverflow));
-        let cause_of = |accept| cause(request(Ending::Reset, accept));
+        let cause_of = |accept| cause(&request(Ending::Reset, accept));
         assert_eq!(cause_of(overflow(0, 1)), Cause::ResetBeforeResponse);
         // Nothing was asked yet.
         let mut spare = record(Ending::Reset, aborts);
         spare.record.socket.bytes_acked = 1;
-        assert_eq!(cause(spare), Cause::QueueFullReset);
+        assert_eq!(cause(&spare), Cause::QueueFullReset);
     }
 }

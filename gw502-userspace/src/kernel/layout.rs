@@ -94,7 +94,11 @@ pub fn resolve(btf: &Btf) -> Result<KernelLayout, LayoutError> {
         offsets,
         send_reset_reason,
         neighbour_failed: value(btf, "skb_drop_reason", "SKB_DROP_REASON_NEIGH_FAILED"),
-        listen_overflow: value(btf, "skb_drop_reason", "SKB_DROP_REASON_TCP_LISTEN_OVERFLOW"),
+        listen_overflow: value(
+            btf,
+            "skb_drop_reason",
+            "SKB_DROP_REASON_TCP_LISTEN_OVERFLOW",
+        ),
         abort_on_overflow: abort_on_overflow(btf),
     })
 }

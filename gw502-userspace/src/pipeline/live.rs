@@ -121,14 +121,14 @@ impl Live {
         while flow == Flow::Go {
             tokio::select! {
                 () = &mut asked => break,
-                result = ring.ready(|record| stages.hand_over(record, &mut take, &mut flow)) => {
+                result = ring.ready(|record| stages.hand_over(&record, &mut take, &mut flow)) => {
                     result?;
                 }
                 _ = look.tick() => stages.blocked(calls, &mut take, &mut flow)?,
             }
         }
         probe.detach();
-        ring.drain(|record| stages.hand_over(record, &mut take, &mut flow))?;
+        ring.drain(|record| stages.hand_over(&record, &mut take, &mut flow))?;
         stages.blocked(calls, &mut take, &mut flow)
     }
 
@@ -162,7 +162,7 @@ impl Stages {
     ) -> Result<(), E> {
         let now_ns = clock::boot_ns().map_err(io::Error::from)?;
         for record in calls.overdue(now_ns)? {
-            self.hand_over(Ok(record), take, flow)?;
+            self.hand_over(&Ok(record), take, flow)?;
         }
         Ok(())
     }
@@ -170,7 +170,7 @@ impl Stages {
     /// A record on its way to `take`; a record that is none is counted and goes no further.
     fn hand_over<E>(
         &mut self,
-        record: Result<Decoded, DecodeError>,
+        record: &Result<Decoded, DecodeError>,
         take: &mut impl FnMut(&Failure) -> Result<Flow, E>,
         flow: &mut Flow,
     ) -> Result<(), E> {
@@ -180,7 +180,7 @@ impl Stages {
         Ok(())
     }
 
-    fn failure(&mut self, record: Result<Decoded, DecodeError>) -> Option<Failure> {
+    fn failure(&mut self, record: &Result<Decoded, DecodeError>) -> Option<Failure> {
         let decoded = match record {
             Ok(decoded) => decoded,
             Err(error) => {
@@ -192,7 +192,7 @@ impl Stages {
         let lost_total = decoded.header().lost_total;
         let lost_before = lost_total.saturating_sub(self.lost_total);
         self.lost_total = self.lost_total.max(lost_total);
-        let mut failure = self.classifier.classify(&decoded, lost_before);
+        let mut failure = self.classifier.classify(decoded, lost_before);
         self.processes.enrich(&mut failure);
         Some(failure)
     }

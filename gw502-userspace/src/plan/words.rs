@@ -27,9 +27,9 @@ pub const fn blind_to(capability: Capability, backend: Option<Backend>) -> Optio
             "unix sockets; no route, prohibited, not permitted on this host"
         }
         (Capability::ConnectResults, Some(Backend::SyscallTracepoint)) => {
-            "io_uring; 32-bit processes; MPTCP's own socket"
+            "io_uring; 32-bit processes; MPTCP's own socket; sendto(MSG_FASTOPEN)"
         }
-        (Capability::ConnectResults, Some(_)) => "MPTCP's own socket",
+        (Capability::ConnectResults, Some(_)) => "MPTCP's own socket; sendto(MSG_FASTOPEN)",
         (Capability::Clients, Some(_)) => "HTTP/2 and HTTP/3 clients that cancel one request",
         (Capability::Drops, None) => "failed neighbours, which are named host-unreachable",
         (Capability::AcceptQueues, None) => {

@@ -8,6 +8,7 @@
     reason = "`cargo xtask vm-test` reads the result in these words"
 )]
 
+mod fastopen;
 mod int80;
 mod mptcp;
 mod uring;
@@ -33,7 +34,7 @@ struct Spot {
     for_functions: bool,
 }
 
-const SPOTS: [Spot; 3] = [
+const SPOTS: [Spot; 4] = [
     Spot {
         name: "io_uring",
         connect: uring::connect,
@@ -49,6 +50,12 @@ const SPOTS: [Spot; 3] = [
     Spot {
         name: "mptcp_socket",
         connect: mptcp::connect,
+        fails_with: Errno::EACCES,
+        for_functions: true,
+    },
+    Spot {
+        name: "fast_open_by_sendto",
+        connect: fastopen::connect,
         fails_with: Errno::EACCES,
         for_functions: true,
     },

@@ -20,7 +20,12 @@ pub(super) fn compare(
             queue_full(event, 0, differences);
         }
         if let Fault::Firewall(Verdict::Icmp6(kind)) = case.fault {
-            icmp6(kind, event, session.stderr.contains(ICMP6_CODES), differences);
+            icmp6(
+                kind,
+                event,
+                session.stderr.contains(ICMP6_CODES),
+                differences,
+            );
         }
     }
 }
