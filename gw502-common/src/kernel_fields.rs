@@ -82,6 +82,11 @@ macro_rules! for_each_kernel_field {
             OFF_FILE_DATA: u64 = "file.private_data";
             OFF_SOCKET_SK: u64 = "socket.sk";
             OFF_SK_TYPE: u16 = "sock.sk_type";
+            OFF_SK_SOCKET: u64 = "sock.sk_socket";
+            OFF_TASK_FLAGS: u32 = "task_struct.flags";
+            OFF_TASK_EXIT: i32 = "task_struct.exit_code";
+            OFF_TASK_SIGNAL: u64 = "task_struct.signal";
+            OFF_SIGNAL_OOM: u64 = "signal_struct.oom_mm";
         }
     };
 }

@@ -3,7 +3,7 @@
 
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use gw502_common::wire::{
-    AcceptFacts, CONNECT_FAILED, Call, CallRecord, Connection, FailureRecord, FlowKey,
+    AcceptFacts, Attempt, CONNECT_FAILED, Call, CallRecord, Connection, FailureRecord,
     RecordHeader, SocketFacts, WIRE_VERSION,
 };
 
@@ -18,7 +18,7 @@ pub(crate) fn failure(
     ending: u8,
     connection: &Connection,
     socket: &SocketFacts,
-    flow: &FlowKey,
+    flow: &Attempt,
     at_ns: u64,
 ) {
     count::settle(count::upstream(connection, Tally::failed(ending)));

@@ -4,8 +4,9 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use gw502_common::wire::{
-    AcceptFacts, Call, Clients, Connection, Dismissal, FlowKey, IcmpError, ListenKey, LossReason,
-    Pair, ProxyKey, QueueCounts, SkipReason, UnixAddress, UnixKey, UpstreamCounts, UpstreamKey,
+    AcceptFacts, Attempt, Call, Clients, Connection, Departure, Dismissal, Flow, IcmpError,
+    ListenKey, Listening, LossReason, Pair, ProxyKey, QueueCounts, SkipReason, Unaccepted,
+    UnixAddress, UnixKey, UpstreamCounts, UpstreamKey,
 };
 
 use crate::again::Event;
@@ -105,7 +106,7 @@ pub(crate) static LEAVING: HashMap<u64, ProxyKey> = HashMap::with_max_entries(16
 /// only those of watched proxies are ever asked for, a minute or so later. One that is forgotten keeps
 /// its plain cause.
 #[map]
-pub(crate) static OVERFLOWED: LruHashMap<FlowKey, AcceptFacts> =
+pub(crate) static OVERFLOWED: LruHashMap<Attempt, AcceptFacts> =
     LruHashMap::with_max_entries(16_384, 0);
 
 /// Listeners whose accept queue was full: a local address with its port. An LRU: one that comes when
@@ -116,8 +117,23 @@ pub(crate) static QUEUES: LruHashMap<UpstreamKey, QueueCounts> =
 
 /// ICMP errors that answered a SYN. An LRU, as above: they are rare.
 #[map]
-pub(crate) static ICMP_ERRORS: LruHashMap<FlowKey, IcmpError> =
+pub(crate) static ICMP_ERRORS: LruHashMap<Attempt, IcmpError> =
     LruHashMap::with_max_entries(4096, 0);
+
+/// Where sockets began and stopped to listen on this host, by address. An LRU, like the two below:
+/// what is too old to be found explains nothing, and the plain cause stands.
+#[map]
+pub(crate) static LISTENERS: LruHashMap<UpstreamKey, Listening> =
+    LruHashMap::with_max_entries(4096, 0);
+
+/// Connections that a process on this host served and lost by ending.
+#[map]
+pub(crate) static SERVERS_ENDED: LruHashMap<Flow, Departure> =
+    LruHashMap::with_max_entries(8192, 0);
+
+/// Connections whose client left before a process on this host accepted them.
+#[map]
+pub(crate) static UNACCEPTED: LruHashMap<Flow, Unaccepted> = LruHashMap::with_max_entries(8192, 0);
 
 /// The event that the first program of a [`Pair`] was last run for on this CPU.
 #[map]

@@ -9,6 +9,7 @@
 //! - [`intake`]: bytes out of the ring buffer and counters; `intake::decode` makes them values.
 //! - [`classify`]: pure; names the cause of a decoded record. [`event`] is the vocabulary.
 //! - [`enrich`]: adds what only the live host knows.
+//! - [`rule`]: pure; one rule a cause: the finer cause from that evidence, its words, its runbook page.
 //! - [`aggregate`]: pure; per-upstream totals.
 //! - [`render`]: pure; text and JSON.
 //! - [`sink`]: writes what was rendered.
@@ -30,4 +31,5 @@ pub mod pipeline;
 pub mod plan;
 pub mod probe;
 pub mod render;
+pub mod rule;
 pub mod sink;

@@ -169,4 +169,6 @@ pub const GUEST_MODULES: &[&str] = &[
     "nft_reject_ipv6",
     "nft_limit",
     "nft_counter",
+    "tcp_diag",
+    "unix_diag",
 ];

@@ -79,8 +79,8 @@ impl TryFrom<u8> for Ending {
 /// Whether a state change needs a look at all: the cheap test that runs for every TCP state change
 /// of the host, before any map is touched.
 ///
-/// The start of connections that came in (SYN_RECV, NEW_SYN_RECV), the end of listeners and the steps of a close that
-/// tell nothing new (FIN_WAIT1 -> FIN_WAIT2, …) are not looked at.
+/// The start of connections that came in (SYN_RECV, NEW_SYN_RECV) and the steps of a close that tell
+/// nothing new (FIN_WAIT1 -> FIN_WAIT2, …) are not looked at.
 #[inline(always)]
 pub const fn matters(old: u8, new: u8) -> bool {
     match new {
@@ -97,6 +97,7 @@ pub const fn matters(old: u8, new: u8) -> bool {
                 | state::FIN_WAIT2
                 | state::CLOSING
                 | state::LAST_ACK
+                | state::LISTEN
         ),
         _ => false,
     }

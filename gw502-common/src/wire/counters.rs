@@ -53,11 +53,14 @@ pub enum LossReason {
     /// No room to remember one more `connect()` that has not returned: its failure will not be
     /// seen if TCP does not know of it.
     CallsFull = 6,
+    /// No room to remember one more upstream of this host that ended: a failure keeps its plain
+    /// cause.
+    ServersFull = 7,
 }
 
 impl LossReason {
     /// Every reason, in the order of the map.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::RingFull,
         Self::ConnectionsFull,
         Self::UpstreamsFull,
@@ -65,6 +68,7 @@ impl LossReason {
         Self::NotTcpSock,
         Self::ClientsFull,
         Self::CallsFull,
+        Self::ServersFull,
     ];
 
     /// The name in metrics, JSON and summaries.
@@ -77,6 +81,7 @@ impl LossReason {
             Self::NotTcpSock => "not_tcp_sock",
             Self::ClientsFull => "clients_full",
             Self::CallsFull => "calls_full",
+            Self::ServersFull => "servers_full",
         }
     }
 }

@@ -26,7 +26,7 @@
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::macros::{btf_tracepoint, fentry, kprobe};
 use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, ProbeContext};
-use gw502_common::wire::{AcceptFacts, FlowKey, Pair, QueueCounts, UpstreamKey};
+use gw502_common::wire::{AcceptFacts, Attempt, Pair, QueueCounts, UpstreamKey};
 
 use crate::again::{self, Event};
 use crate::count::{self, Lost};
@@ -159,7 +159,7 @@ fn overflowed(listener: *const u8, skb: *const u8, length: u32, limit: u32, vers
     let listener = Listener::at(listener);
     let packet = Packet::at(skb);
     let tcp = packet.transport();
-    let mut flow = FlowKey::default();
+    let mut flow = Attempt::default();
     let (found, _) = packet::addresses(packet.network(), &mut flow);
     if version == ONLY_V6 && found != ONLY_V6 {
         return None;

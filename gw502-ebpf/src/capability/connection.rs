@@ -21,10 +21,10 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use gw502_common::ending::{Ending, judge, matters};
 use gw502_common::tcp::{SHUTDOWN_BOTH, state};
-use gw502_common::wire::{Connection, FlowKey, LossReason, Pair, SkipReason, SocketFacts, flag};
+use gw502_common::wire::{Attempt, Connection, LossReason, Pair, SkipReason, SocketFacts, flag};
 
 use crate::again::{self, Event};
-use crate::capability::{calls, clients, icmp_errors};
+use crate::capability::{calls, clients, icmp_errors, servers};
 use crate::count::{self, Lost, Tally};
 use crate::emit;
 use crate::filter;
@@ -79,12 +79,20 @@ fn event(ctx: &BtfTracePointContext, old: u8, new: u8) -> Event {
 fn changed(sock: Sock, old: u8, new: u8) -> Lost {
     match new {
         state::SYN_SENT => return started(sock),
-        state::LISTEN => return listening(sock),
+        state::LISTEN => {
+            count::settle(servers::began(sock));
+            return listening(sock);
+        }
+        _ if old == state::LISTEN => return servers::stopped(sock),
         _ => {}
     }
     let Some(connection) = CONNECTIONS.get_ptr_mut(sock.key()) else {
         return match (old, new) {
-            (state::ESTABLISHED, state::CLOSE_WAIT | state::CLOSE) => clients::left(sock, old, new),
+            (state::ESTABLISHED, state::CLOSE_WAIT | state::CLOSE) => {
+                count::settle(servers::left(sock, new));
+                clients::left(sock, old, new)
+            }
+            (state::ESTABLISHED, state::FIN_WAIT1) => servers::left(sock, new),
             (state::CLOSE_WAIT, _) => clients::dismissed(sock),
             _ => None,
         };
@@ -183,7 +191,7 @@ fn ended(sock: Sock, connection: &mut Connection, old: u8, new: u8) -> Lost {
         forget(sock);
         return lost;
     }
-    let mut flow = FlowKey::default();
+    let mut flow = Attempt::default();
     if old == state::SYN_SENT {
         // It failed, and only this may say how.
         count::settle(sock.flow(connection, &facts, &mut flow));

@@ -17,7 +17,7 @@
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::macros::{fentry, kprobe};
 use aya_ebpf::programs::{FEntryContext, ProbeContext};
-use gw502_common::wire::{FlowKey, IcmpError, SocketFacts, icmp_origin};
+use gw502_common::wire::{Attempt, IcmpError, SocketFacts, icmp_origin};
 
 use crate::count::{self, Lost};
 use crate::kernel::opaque;
@@ -75,7 +75,7 @@ fn v4(skb: *const u8) -> Lost {
         return None;
     }
     let ip = packet.data();
-    let mut flow = FlowKey::default();
+    let mut flow = Attempt::default();
     let (_, length) = packet::addresses(ip, &mut flow);
     packet::ports(ip.wrapping_add(length), &mut flow);
     remember(&flow, icmp_origin::V4, kind, code)
@@ -91,14 +91,14 @@ fn v6(skb: *const u8, kind: u8, code: u8, offset: u32) -> Lost {
         return None;
     }
     let ip = Packet::at(skb).data();
-    let mut flow = FlowKey::default();
+    let mut flow = Attempt::default();
     packet::addresses(ip, &mut flow);
     packet::ports(ip.wrapping_add(offset as usize), &mut flow);
     remember(&flow, icmp_origin::V6, kind, code)
 }
 
 #[inline(always)]
-fn remember(flow: &FlowKey, origin: u8, kind: u8, code: u8) -> Lost {
+fn remember(flow: &Attempt, origin: u8, kind: u8, code: u8) -> Lost {
     let error = IcmpError {
         origin,
         kind,
@@ -113,7 +113,7 @@ fn remember(flow: &FlowKey, origin: u8, kind: u8, code: u8) -> Lost {
 
 /// Which ICMP error answered the SYN of `flow`, where the socket does not know.
 #[inline(never)]
-pub(crate) fn answered(flow: &FlowKey, facts: &mut SocketFacts) -> Lost {
+pub(crate) fn answered(flow: &Attempt, facts: &mut SocketFacts) -> Lost {
     let error = ICMP_ERRORS.get_ptr(flow)?;
     // SAFETY: a live map value.
     let error = unsafe { *error };

@@ -9,3 +9,4 @@ mod drops;
 mod icmp_errors;
 mod resets;
 mod retransmits;
+mod servers;

@@ -2,7 +2,7 @@
 //! TCP packets: in a `struct sk_buff`, or in an ICMP error that quotes one.
 
 use aya_ebpf::helpers::bpf_probe_read_kernel;
-use gw502_common::wire::{FlowKey, LossReason};
+use gw502_common::wire::{Attempt, LossReason};
 
 use crate::count;
 use crate::globals::{OFF_SKB_DATA, OFF_SKB_HEAD, OFF_SKB_NETWORK, OFF_SKB_TRANSPORT};
@@ -53,7 +53,7 @@ impl Packet {
 
 /// The addresses in an IP header. Returns its version and, for IPv4, its length.
 #[inline(always)]
-pub(crate) fn addresses(ip: *const u8, flow: &mut FlowKey) -> (u8, usize) {
+pub(crate) fn addresses(ip: *const u8, flow: &mut Attempt) -> (u8, usize) {
     let first: u8 = read(ip);
     let (version, words) = (first >> 4, first & 0xf);
     if version == 6 {
@@ -68,7 +68,7 @@ pub(crate) fn addresses(ip: *const u8, flow: &mut FlowKey) -> (u8, usize) {
 
 /// The ports and the sequence number in a TCP header.
 #[inline(always)]
-pub(crate) fn ports(tcp: *const u8, flow: &mut FlowKey) {
+pub(crate) fn ports(tcp: *const u8, flow: &mut Attempt) {
     let [a, b, c, d] = read(tcp);
     flow.from_port = u16::from_be_bytes([a, b]);
     flow.to_port = u16::from_be_bytes([c, d]);

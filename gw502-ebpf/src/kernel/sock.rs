@@ -3,16 +3,18 @@
 
 use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns};
-use gw502_common::tcp::state;
-use gw502_common::wire::{Connection, FlowKey, LossReason, SocketFacts, last_word};
+use gw502_common::tcp::{SHUTDOWN_BOTH, state};
+use gw502_common::wire::{
+    Attempt, Connection, Flow, LossReason, SocketFacts, UpstreamKey, last_word,
+};
 
 use crate::count::Lost;
 use crate::globals::{
     OFF_EE_CODE, OFF_EE_ORIGIN, OFF_EE_TYPE, OFF_ICSK_LRCV, OFF_ICSK_PROBES, OFF_ICSK_RETRANS,
     OFF_INET_SPORT, OFF_NET_INUM, OFF_SERR_EE, OFF_SK_DADDR, OFF_SK_DADDR6, OFF_SK_DPORT,
     OFF_SK_ERR, OFF_SK_ERR_SOFT, OFF_SK_ERRQ_LEN, OFF_SK_ERRQ_TAIL, OFF_SK_FAMILY, OFF_SK_NET,
-    OFF_SK_PROTOCOL, OFF_SK_SADDR, OFF_SK_SADDR6, OFF_SK_SHUTDOWN, OFF_SK_STATE, OFF_SKB_CB,
-    OFF_TP_ACKED, OFF_TP_COPIED, OFF_TP_DELIVERED, OFF_TP_FIRST_TX, OFF_TP_LSNDTIME,
+    OFF_SK_PROTOCOL, OFF_SK_SADDR, OFF_SK_SADDR6, OFF_SK_SHUTDOWN, OFF_SK_SOCKET, OFF_SK_STATE,
+    OFF_SKB_CB, OFF_TP_ACKED, OFF_TP_COPIED, OFF_TP_DELIVERED, OFF_TP_FIRST_TX, OFF_TP_LSNDTIME,
     OFF_TP_RCV_NXT, OFF_TP_RCV_WUP, OFF_TP_RECEIVED, OFF_TP_RETRANS, OFF_TP_RTT_MIN,
     OFF_TP_SEGS_IN, OFF_TP_SEGS_OUT, OFF_TP_SENT, OFF_TP_SND_NXT, OFF_TP_SND_UNA, OFF_TP_SRTT,
     OFF_TP_WRITE_SEQ, OFF_TP_WSTAMP, frozen,
@@ -98,6 +100,47 @@ impl Sock {
         TcpSock::of(self).map_or(0, |tcp| u16::from_be(tcp.load(&OFF_INET_SPORT)))
     }
 
+    /// Whether no program holds it: it waits in its listener's queue, or was closed.
+    #[inline(always)]
+    pub(crate) fn is_orphan(self) -> bool {
+        self.load::<u64>(&OFF_SK_SOCKET) == 0
+    }
+
+    /// Whether it holds an error: the peer, or the network, ended it.
+    #[inline(always)]
+    pub(crate) fn has_error(self) -> bool {
+        self.load::<i32>(&OFF_SK_ERR) != 0
+    }
+
+    /// Whether its owner has closed it.
+    #[inline(always)]
+    pub(crate) fn is_shut(self) -> bool {
+        self.load::<u8>(&OFF_SK_SHUTDOWN) == SHUTDOWN_BOTH
+    }
+
+    /// The connection, seen from its other end.
+    #[inline(always)]
+    pub(crate) fn served(self) -> Flow {
+        Flow {
+            client: self.daddr(),
+            server: self.saddr(),
+            client_port: self.dport(),
+            server_port: self.sport(),
+            pad: [0; 4],
+        }
+    }
+
+    /// Where it listens.
+    #[inline(always)]
+    pub(crate) fn listens(self) -> UpstreamKey {
+        UpstreamKey {
+            address: self.saddr(),
+            netns: self.netns(),
+            port: self.sport(),
+            pad: [0; 2],
+        }
+    }
+
     /// Inode number of the socket's network namespace.
     #[inline(always)]
     pub(crate) fn netns(self) -> u32 {
@@ -157,7 +200,7 @@ impl Sock {
         self,
         connection: &Connection,
         facts: &SocketFacts,
-        flow: &mut FlowKey,
+        flow: &mut Attempt,
     ) -> Lost {
         let Some(tcp) = TcpSock::of(self) else {
             return Some(LossReason::NotTcpSock);

@@ -88,7 +88,7 @@ fn start_ticks(stat: &str) -> Option<u64> {
 }
 
 /// The cgroup v2 line of `/proc/PID/cgroup`.
-fn unified_path(cgroup: &str) -> Option<String> {
+pub(super) fn unified_path(cgroup: &str) -> Option<String> {
     cgroup
         .lines()
         .find_map(|line| line.strip_prefix("0::"))
@@ -96,7 +96,7 @@ fn unified_path(cgroup: &str) -> Option<String> {
 }
 
 /// The 64 hex digits by which Docker, containerd and Podman name a container in its cgroup.
-fn container_id(cgroup: &str) -> Option<String> {
+pub(super) fn container_id(cgroup: &str) -> Option<String> {
     let is_id = |part: &&str| part.len() == 64 && part.bytes().all(|b| b.is_ascii_hexdigit());
     cgroup
         .rsplit(['/', '-', '.', ':'])

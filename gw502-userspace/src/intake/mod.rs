@@ -5,3 +5,4 @@ pub mod counters;
 pub mod decode;
 pub mod recording;
 pub mod ring;
+pub mod servers;

@@ -59,6 +59,23 @@ pub fn find(root: &KernelRoot, path: &Path) -> Result<Cgroup, CgroupError> {
     })
 }
 
+/// The path of the cgroup called `id`, from the root of the hierarchy.
+pub fn path_of(root: &KernelRoot, id: u64) -> Option<String> {
+    let mounts = fs::read_to_string(root.proc("self/mounts")).ok()?;
+    let mount = mount_point(&mounts)?;
+    let mut ahead = vec![mount.clone()];
+    while let Some(here) = ahead.pop() {
+        if fs::symlink_metadata(&here).is_ok_and(|found| found.ino() == id) {
+            let below = here.strip_prefix(&mount).ok()?;
+            return Some(format!("/{}", below.to_string_lossy()));
+        }
+        let inside = fs::read_dir(&here).into_iter().flatten().flatten();
+        let folders = inside.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        ahead.extend(folders.map(|entry| entry.path()));
+    }
+    None
+}
+
 /// Where cgroup v2 is mounted, from `/proc/mounts`.
 fn mount_point(mounts: &str) -> Option<PathBuf> {
     mounts.lines().find_map(|line| {

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 
+use super::netns::NetNs;
 use super::processes;
 use super::root::KernelRoot;
 
@@ -26,13 +26,13 @@ pub fn of(root: &KernelRoot, watched: impl Fn(u32, &str) -> bool) -> BTreeSet<Li
         if !watched(pid, &comm) {
             continue;
         }
-        let Some(netns) = netns(root, pid) else {
+        let Some(NetNs { inode: netns, .. }) = NetNs::of(root, pid) else {
             continue;
         };
         let ports = by_netns
             .entry(netns)
             .or_insert_with(|| listening(root, pid));
-        for port in sockets(root, pid).filter_map(|inode| ports.get(&inode)) {
+        for port in processes::sockets(root, pid).filter_map(|inode| ports.get(&inode)) {
             found.insert(Listener {
                 netns,
                 port: *port,
@@ -41,11 +41,6 @@ pub fn of(root: &KernelRoot, watched: impl Fn(u32, &str) -> bool) -> BTreeSet<Li
         }
     }
     found
-}
-
-fn netns(root: &KernelRoot, pid: u32) -> Option<u32> {
-    let inode = fs::metadata(root.proc(format!("{pid}/ns/net"))).ok()?.ino();
-    u32::try_from(inode).ok()
 }
 
 /// Listening sockets of the network namespace of `pid`: inode and port.
@@ -67,23 +62,6 @@ fn listening_line(line: &str) -> Option<(u64, u16)> {
         return None;
     }
     Some((inode.parse().ok()?, u16::from_str_radix(port, 16).ok()?))
-}
-
-/// Inodes of the sockets that `pid` holds open.
-fn sockets(root: &KernelRoot, pid: u32) -> impl Iterator<Item = u64> {
-    fs::read_dir(root.proc(format!("{pid}/fd")))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|fd| {
-            let target = fs::read_link(fd.path()).ok()?;
-            target
-                .to_str()?
-                .strip_prefix("socket:[")?
-                .strip_suffix(']')?
-                .parse()
-                .ok()
-        })
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 pub mod cgroup;
 pub mod layout;
 pub mod listeners;
+pub mod netns;
 pub mod privilege;
 pub mod processes;
 pub mod root;
+pub mod sock_diag;
 pub mod symbols;

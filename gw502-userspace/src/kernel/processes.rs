@@ -5,16 +5,40 @@ use std::fs;
 
 use super::root::KernelRoot;
 
+/// Every process.
+pub fn pids(root: &KernelRoot) -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir(&root.proc).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
 /// Every process: pid and name. One that ends while we look is left out.
 pub fn all(root: &KernelRoot) -> Vec<(u32, String)> {
-    let entries = fs::read_dir(&root.proc).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| {
-            let pid = entry.file_name().to_str()?.parse().ok()?;
-            let comm = fs::read_to_string(entry.path().join("comm")).ok()?;
-            Some((pid, comm.trim_end_matches('\n').to_owned()))
-        })
+    pids(root)
+        .filter_map(|pid| Some((pid, comm(root, pid)?)))
         .collect()
+}
+
+/// The name of a process.
+pub fn comm(root: &KernelRoot, pid: u32) -> Option<String> {
+    let comm = fs::read_to_string(root.proc(format!("{pid}/comm"))).ok()?;
+    Some(comm.trim_end_matches('\n').to_owned())
+}
+
+/// Inodes of the sockets that `pid` holds open.
+pub fn sockets(root: &KernelRoot, pid: u32) -> impl Iterator<Item = u64> {
+    fs::read_dir(root.proc(format!("{pid}/fd")))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|fd| {
+            let target = fs::read_link(fd.path()).ok()?;
+            target
+                .to_str()?
+                .strip_prefix("socket:[")?
+                .strip_suffix(']')?
+                .parse()
+                .ok()
+        })
 }
 
 /// How many processes carry each of `names`; names that no process carries are left out.

@@ -16,7 +16,7 @@ use crate::cli::Problem;
 use crate::cli::args::Selection;
 use crate::cli::exit::Exit;
 use crate::clock::{self, TimeAnchor};
-use crate::enrich::ProcessBook;
+use crate::enrich::{HostBook, ProcessBook};
 use crate::event::Failure;
 use crate::intake::calls::Calls;
 use crate::intake::counters::Counters;
@@ -54,6 +54,7 @@ pub(super) struct Live {
 struct Stages {
     classifier: Classifier,
     processes: ProcessBook,
+    host: HostBook,
     /// Records lost before the last one that came.
     lost_total: u64,
     /// Records that could not be decoded.
@@ -71,14 +72,16 @@ impl Live {
         let mut probe = setup::load(&root, &watch, selection.wish())?;
         let taken = probe
             .ring()
-            .and_then(|ring| Ok((ring, probe.counters()?, probe.calls(root.clone())?)));
-        let (ring, counters, calls) =
+            .and_then(|ring| Ok((ring, probe.counters()?, probe.calls(root.clone())?)))
+            .and_then(|taken| Ok((taken, probe.servers()?)));
+        let ((ring, counters, calls), servers) =
             taken.map_err(|error| failed("cannot read from the kernel", &error))?;
         let ring = Ring::new(ring).map_err(|error| failed("cannot wait for the kernel", &error))?;
         announce(&root, &origin, &watch, probe.plan());
         let stages = Stages {
             classifier: Classifier::default(),
-            processes: ProcessBook::new(root),
+            processes: ProcessBook::new(root.clone()),
+            host: HostBook::new(root, servers),
             lost_total: 0,
             undecodable: 0,
         };
@@ -194,6 +197,7 @@ impl Stages {
         self.lost_total = self.lost_total.max(lost_total);
         let mut failure = self.classifier.classify(decoded, lost_before);
         self.processes.enrich(&mut failure);
+        self.host.enrich(&mut failure);
         Some(failure)
     }
 }

@@ -17,6 +17,7 @@ use super::trial::{Extent, Kernel, trials};
 use crate::cli::filter::UpstreamFilter;
 use crate::intake::calls::Calls;
 use crate::intake::counters::Counters;
+use crate::intake::servers::Servers;
 use crate::kernel::cgroup::Cgroup;
 use crate::kernel::layout::KernelLayout;
 use crate::kernel::listeners::Listener;
@@ -186,6 +187,17 @@ impl Probe {
         let reported = take(&mut self.ebpf, "REPORTED_CALLS")?;
         Calls::new(root, open, reported).map_err(|source| ProbeError::Map {
             map: "CALLS",
+            source,
+        })
+    }
+
+    /// What is remembered of upstreams on this host. Can be taken once.
+    pub fn servers(&mut self) -> Result<Servers, ProbeError> {
+        let listeners = take(&mut self.ebpf, "LISTENERS")?;
+        let ended = take(&mut self.ebpf, "SERVERS_ENDED")?;
+        let unaccepted = take(&mut self.ebpf, "UNACCEPTED")?;
+        Servers::new(listeners, ended, unaccepted).map_err(|source| ProbeError::Map {
+            map: "LISTENERS",
             source,
         })
     }

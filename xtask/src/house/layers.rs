@@ -14,6 +14,7 @@ const PURE: &[&str] = &[
     "classify",
     "aggregate",
     "diagnose",
+    "rule",
     "render",
     "intake/decode",
 ];

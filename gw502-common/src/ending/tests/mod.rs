@@ -195,6 +195,7 @@ fn only_telling_state_changes_are_looked_at() {
         (FIN_WAIT2, CLOSE),
         (CLOSING, CLOSE),
         (LAST_ACK, CLOSE),
+        (LISTEN, CLOSE),
     ];
     for old in 1..=12 {
         for new in 1..=12 {

@@ -9,7 +9,7 @@ wire_struct! {
     ///
     /// The initial sequence number makes it unique: the same addresses and ports come again, later
     /// or at the same time in another network namespace, but never with the same number.
-    pub struct FlowKey(40) {
+    pub struct Attempt(40) {
         /// Address of the side that connects; IPv4 as `::ffff:a.b.c.d`.
         pub from: [u8; 16],
         /// Address of the listener.

@@ -1,0 +1,51 @@
+//! What the kernel side remembers of upstreams on this host: looked up once one has failed.
+
+use aya::maps::{HashMap, Map, MapData, MapError};
+use gw502_common::wire::{Departure, Flow, Listening, Unaccepted, UpstreamKey};
+
+/// The maps.
+#[expect(missing_debug_implementations, reason = "aya's maps have none")]
+pub struct Servers {
+    listeners: HashMap<MapData, UpstreamKey, Listening>,
+    ended: HashMap<MapData, Flow, Departure>,
+    unaccepted: HashMap<MapData, Flow, Unaccepted>,
+}
+
+impl Servers {
+    /// Takes the maps over.
+    pub fn new(listeners: Map, ended: Map, unaccepted: Map) -> Result<Self, MapError> {
+        Ok(Self {
+            listeners: listeners.try_into()?,
+            ended: ended.try_into()?,
+            unaccepted: unaccepted.try_into()?,
+        })
+    }
+
+    /// What became of listening at exactly this address; `None` when nothing has since the programs
+    /// were loaded.
+    pub fn listening(&self, at: UpstreamKey) -> Option<Listening> {
+        found(self.listeners.get(&at, 0))
+    }
+
+    /// The process that ended with this connection open.
+    pub fn ended(&self, flow: &Flow) -> Option<Departure> {
+        found(self.ended.get(flow, 0))
+    }
+
+    /// The end of this connection before anybody accepted it.
+    pub fn unaccepted(&self, flow: &Flow) -> Option<Unaccepted> {
+        found(self.unaccepted.get(flow, 0))
+    }
+}
+
+/// An error is no evidence: the plain cause stands.
+fn found<V>(looked_up: Result<V, MapError>) -> Option<V> {
+    match looked_up {
+        Ok(value) => Some(value),
+        Err(MapError::KeyNotFound) => None,
+        Err(error) => {
+            log::debug!("cannot look up an upstream in the kernel side: {error}");
+            None
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! `upstream-exited`: nothing listens there since the process that did has ended.
+
+use super::no_listener::nothing_listens;
+use crate::event::{Cause, Evidence, Failure};
+use crate::rule::words::{self, Time, ended, who};
+use crate::rule::{Condition, Page, Rule, Step};
+
+pub(super) static RULE: Rule = Rule {
+    cause: Cause::UpstreamExited,
+    condition: Some(Condition {
+        refines: &[Cause::Refused, Cause::NoListener],
+        holds: |failure| nothing_listens(failure) && exited_last(failure),
+    }),
+    telling: |fact| matches!(fact, Evidence::ListenerExited { .. }),
+    page: Page {
+        title: "the process that listened there has ended",
+        symptom: &[
+            "nginx: 502, `connect() failed (111: Connection refused) while connecting to upstream`",
+            "HAProxy: 503, termination state SC; Apache and Envoy: 503; Caddy: 502",
+            "It begins at one moment, for all requests to this upstream.",
+        ],
+        kernel_saw: &[
+            "RST answered the SYN: no socket of this host listens there.",
+            "The process that listened there before has ended; its exit code or signal is the evidence.",
+            "`OOM` means that the kernel's OOM killer had marked it.",
+        ],
+        reasons: &[
+            "SIGKILL with OOM: the host, or the memory limit of its cgroup, had no memory left.",
+            "SIGSEGV, SIGABRT, SIGBUS: it crashed; there may be a core dump.",
+            "An exit code other than 0: it ended itself over an error; its last log lines say which.",
+            "SIGTERM or code 0: somebody stopped it, or a deployment is restarting it.",
+        ],
+        check: &[
+            Step::new(
+                "journalctl -u {unit} --since {since} --no-pager",
+                "its last words, and what systemd says of its end",
+            )
+            .or("journalctl _PID={gone_pid} -n 50 --no-pager"),
+            Step::new(
+                "systemctl status --no-pager {unit}",
+                "whether it is coming back",
+            ),
+            Step::new(
+                "journalctl -k -g 'oom|Out of memory' -n 20 --no-pager",
+                "what the OOM killer killed, and for whose memory",
+            ),
+            Step::new(
+                "coredumpctl info {gone_pid} --no-pager",
+                "the crash, if it left a core dump (systemd-coredump)",
+            ),
+        ],
+        fix: &[
+            Step::new("systemctl restart {unit}", "starts it again"),
+            Step::new(
+                "systemctl edit {unit}    # [Service] Restart=on-failure, MemoryMax=…",
+                "lets systemd restart it, and gives it the memory that it needs",
+            ),
+            Step::app(
+                "php-fpm",
+                "pm.max_children = N, pm.max_requests = 500",
+                "php-fpm: as many children as fit in memory; new ones before a leak fills it",
+            ),
+        ],
+    },
+    sentence,
+};
+
+/// Whether the end of a process was the last thing that happened to the listener: nobody else
+/// listened there after it.
+fn exited_last(failure: &Failure) -> bool {
+    let exits = failure.evidence.iter().filter_map(|fact| match fact {
+        Evidence::ListenerExited { owner, ago_us, .. } => Some((owner.pid, *ago_us)),
+        _ => None,
+    });
+    let closed_after = |pid: u32, exit_us: u64| {
+        words::has(failure, |fact| {
+            matches!(fact, Evidence::ListenerClosed { owner, ago_us }
+                if owner.pid != pid && *ago_us < exit_us)
+        })
+    };
+    exits
+        .min_by_key(|(_, ago_us)| *ago_us)
+        .is_some_and(|(pid, ago_us)| !closed_after(pid, ago_us))
+}
+
+fn sentence(failure: &Failure) -> String {
+    let exit = words::find(failure, |fact| match fact {
+        Evidence::ListenerExited {
+            owner,
+            exit,
+            ago_us,
+        } => Some((owner, exit, *ago_us)),
+        _ => None,
+    });
+    match exit {
+        Some((owner, exit, ago_us)) => format!(
+            "The upstream is gone: {}, which listened here, {} {} before.",
+            who(owner),
+            ended(exit),
+            Time(ago_us)
+        ),
+        None => format!(
+            "The upstream is gone: the process that listened on {} has ended.",
+            words::upstream(failure)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::tests::{
+        listener_closed, listener_exited, listener_present, refined, rst_to_syn,
+    };
+
+    #[test]
+    fn a_listener_that_ended_is_why_nothing_listens() {
+        let gone = |more: &[Evidence]| {
+            let facts = [&[rst_to_syn(), Evidence::NoListener], more].concat();
+            refined(Cause::Refused, facts)
+        };
+        let failure = gone(&[listener_exited("SIGKILL", true, 1_820_334)]);
+        assert_eq!(failure.cause, Cause::UpstreamExited);
+        assert_eq!(
+            sentence(&failure),
+            "The upstream is gone: php-fpm8.2[4090] (php8.2-fpm.service), which listened here, \
+             was killed by SIGKILL (OOM) 1.8 s before."
+        );
+        let back = gone(&[listener_exited("SIGTERM", false, 9), listener_present(0)]);
+        assert_eq!(back.cause, Cause::Refused);
+    }
+
+    #[test]
+    fn who_listened_there_after_it_counts_more() {
+        let facts = |closed_us| {
+            vec![
+                rst_to_syn(),
+                Evidence::NoListener,
+                listener_exited("SIGTERM", false, 2_000_000),
+                listener_closed(closed_us),
+            ]
+        };
+        let after = refined(Cause::Refused, facts(1_000_000));
+        assert_eq!(after.cause, Cause::NoListener);
+        let before = refined(Cause::Refused, facts(3_000_000));
+        assert_eq!(before.cause, Cause::UpstreamExited);
+    }
+}
