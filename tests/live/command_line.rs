@@ -140,7 +140,7 @@ fn text() {
         .collect();
     let failures = words
         .iter()
-        .filter(|words| words.get(1..3) == Some(&["refused", "refused"]));
+        .filter(|words| words.get(1..3) == Some(&["refused", "no-listener"]));
     assert_eq!(
         failures.count(),
         3,

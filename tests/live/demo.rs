@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 const CAUSES: [&str; 6] = [
     "admin-prohibited",
     "closed-before-response",
-    "refused",
+    "no-listener",
     "reset-before-response",
     "response-timeout",
     "syn-unanswered",

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::thread;
 
 use nix::ifaddrs::getifaddrs;
@@ -14,33 +15,41 @@ use nix::sys::socket::SockaddrStorage;
 use super::processes;
 use super::root::KernelRoot;
 
-/// A network namespace that a process lives in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where namespaces are kept by name: those of `ip netns`, and those of Docker.
+const NAMED: [&str; 2] = ["/run/netns", "/run/docker/netns"];
+
+/// A network namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetNs {
     /// Its inode number.
     pub inode: u32,
-    /// A process in it.
-    pub pid: u32,
+    /// A file that stands for it: of a process in it, or one that keeps it.
+    handle: PathBuf,
 }
 
 impl NetNs {
     /// The one that `pid` lives in.
     pub fn of(root: &KernelRoot, pid: u32) -> Option<Self> {
-        let inode = fs::metadata(root.proc(format!("{pid}/ns/net"))).ok()?.ino();
-        let inode = u32::try_from(inode).ok()?;
-        Some(Self { inode, pid })
+        Self::behind(root.proc(format!("{pid}/ns/net")))
     }
 
-    /// Every one that a process lives in, with its process of lowest pid.
+    /// Every one that a process lives in, or that has a name.
     pub fn all(root: &KernelRoot) -> Vec<Self> {
+        let lived_in = processes::pids(root).filter_map(|pid| Self::of(root, pid));
+        let named = NAMED.into_iter().flat_map(|folder| {
+            let files = fs::read_dir(folder).into_iter().flatten().flatten();
+            files.filter_map(|file| Self::behind(file.path()))
+        });
         let mut found = BTreeMap::new();
-        for pid in processes::pids(root) {
-            if let Some(netns) = Self::of(root, pid) {
-                let known = found.entry(netns.inode).or_insert(netns);
-                known.pid = known.pid.min(pid);
-            }
+        for netns in lived_in.chain(named) {
+            found.entry(netns.inode).or_insert(netns);
         }
         found.into_values().collect()
+    }
+
+    fn behind(handle: PathBuf) -> Option<Self> {
+        let inode = u32::try_from(fs::metadata(&handle).ok()?.ino()).ok()?;
+        Some(Self { inode, handle })
     }
 
     /// Asks in it, on a thread of its own: which namespace a thread is in is the thread's.
@@ -49,12 +58,12 @@ impl NetNs {
     ///
     /// The namespace is gone, or entering it takes `CAP_SYS_ADMIN`; and whatever `ask` says.
     pub fn ask<T: Send>(
-        self,
+        &self,
         root: &KernelRoot,
         ask: impl FnOnce() -> io::Result<T> + Send,
     ) -> io::Result<T> {
-        let entry = File::open(root.proc(format!("{}/ns/net", self.pid)))?;
-        // The process may have ended, and another have its pid.
+        let entry = File::open(&self.handle)?;
+        // The process may have ended, and another have its pid; another may have its name.
         if entry.metadata()?.ino() != u64::from(self.inode) {
             return Err(io::ErrorKind::NotFound.into());
         }

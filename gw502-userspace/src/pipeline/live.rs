@@ -1,4 +1,4 @@
-//! The live half of every verb that watches: kernel → ring → decode → classify → enrich.
+//! The live half of every verb that watches: kernel → ring → decode → classify → enrich → refine.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -27,6 +27,7 @@ use crate::kernel::root::KernelRoot;
 use crate::plan::{Plan, blind_to};
 use crate::probe::{Probe, Watch};
 use crate::render::Origin;
+use crate::rule;
 
 /// How often to look for `connect()` calls that do not return.
 const LOOK: Duration = Duration::from_secs(1);
@@ -198,6 +199,7 @@ impl Stages {
         let mut failure = self.classifier.classify(decoded, lost_before);
         self.processes.enrich(&mut failure);
         self.host.enrich(&mut failure);
+        rule::refine(&mut failure);
         Some(failure)
     }
 }

@@ -33,12 +33,12 @@ pub const fn blind_to(capability: Capability, backend: Option<Backend>) -> Optio
         (Capability::Clients, Some(_)) => "HTTP/2 and HTTP/3 clients that cancel one request",
         (Capability::Drops, None) => "failed neighbours, which are named host-unreachable",
         (Capability::AcceptQueues, None) => {
-            "SYNs dropped by full accept queues, which are named syn-unanswered, and handshakes \
-             dropped by them (peer-vanished, reset)"
+            "SYNs dropped by full accept queues, and handshakes dropped by them: the listener is \
+             looked at afterwards"
         }
         (Capability::AcceptQueues, Some(Backend::Tracepoint)) => {
-            "SYNs dropped by full accept queues, which are named syn-unanswered, and handshakes \
-             by SYN cookie (peer-vanished)"
+            "SYNs dropped by full accept queues, and handshakes by SYN cookie: the listener is \
+             looked at afterwards"
         }
         (Capability::IcmpErrors, None) => "the codes of ICMPv6 errors: their errno names them",
         (_, Some(_)) => return None,

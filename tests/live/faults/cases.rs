@@ -19,9 +19,6 @@ const EVERY: &[Kind] = &[Kind::Nginx, Kind::Haproxy, Kind::Apache];
 /// Proxies that connect before their client has said anything.
 const RAW: &[Kind] = &[Kind::NginxStream, Kind::HaproxyTcp];
 
-/// What gw502 says when it does not see SYNs that find a full accept queue.
-const FULL_QUEUES: &str = "SYNs dropped by full accept queues";
-
 // What a failed connect, and what a failed exchange, leaves in the logs.
 const REFUSED: Words = connect("111: Connection refused");
 const NO_ROUTE: Words = connect("113: No route to host");
@@ -60,16 +57,16 @@ const NOTHING: Words = Words {
 pub(crate) const ALL: &[Case] = &[
     upstream("no_listener", Behaviour::Refuse)
         .says(REFUSED)
-        .is("refused/refused")
+        .is("refused/no-listener")
         .on(EVERYWHERE),
     upstream("no_listener_v6", Behaviour::Refuse)
         .v6()
         .says(REFUSED)
-        .is("refused/refused")
+        .is("refused/no-listener")
         .on(EVERYWHERE),
     firewall("reject_tcp_reset", Verdict::TcpReset)
         .says(REFUSED)
-        .is("refused/refused"),
+        .is("refused/firewall-reset"),
     firewall("icmp_port_unreachable", Verdict::Icmp("port-unreachable"))
         .says(REFUSED)
         .is("refused/icmp-rejected"),
@@ -166,19 +163,16 @@ pub(crate) const ALL: &[Case] = &[
         .is("timeout/response-timeout"),
     upstream("never_accepted", Behaviour::NeverAccept)
         .says(NO_ANSWER)
-        .is("timeout/response-timeout")
+        .is("timeout/never-accepted")
         .on(DELAYED),
-    // The kernel drops what finds no room, and so looks like a firewall from here.
     upstream("accept_queue_full", Behaviour::QueueFull)
         .says(SYN_UNANSWERED)
         .is("timeout/accept-queue-full")
-        .or_blind_to(FULL_QUEUES, "timeout/syn-unanswered")
         .on(VETH),
     upstream("accept_queue_full_v6", Behaviour::QueueFull)
         .v6()
         .says(SYN_UNANSWERED)
         .is("timeout/accept-queue-full")
-        .or_blind_to(FULL_QUEUES, "timeout/syn-unanswered")
         .on(VETH),
     // HAProxy goes on waiting for the upstream: no `option abortonclose`.
     upstream("client_leaves", Behaviour::Hang)
@@ -272,7 +266,7 @@ pub(crate) const ALL: &[Case] = &[
 pub(crate) const BUSY: &[Case] = &[
     upstream("busy_no_listener", Behaviour::Refuse)
         .says(REFUSED)
-        .is("refused/refused"),
+        .is("refused/no-listener"),
     upstream("busy_reset_after_request", Behaviour::ResetAfterRequest)
         .says(RESET)
         .is("reset/reset-before-response"),

@@ -102,7 +102,7 @@ fn refused() -> Result<(), Failed> {
     let mut differences = Differences::default();
     let events = scene.events(&session);
     differences.check("events", &expected, &events.len());
-    all_are(&events, "refused/refused", &mut differences);
+    all_are(&events, "refused/no-listener", &mut differences);
     let summary = session.summary.as_ref();
     let upstream = scene.upstream.address();
     let count = |read: fn(&_, _, &_) -> _| {

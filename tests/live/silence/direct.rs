@@ -183,7 +183,7 @@ pub(super) fn check_refusals(
     let netns = lab.proxy().inode();
     let events = expect::events_in(session, netns);
     differences.check("events", &TIMES, &(events.len() as u64));
-    all_are(&events, "refused/refused", differences);
+    all_are(&events, "refused/no-listener", differences);
     for event in &events {
         differences.check("upstream", &Some(upstream.into()), &event.upstream());
         let local = event.local().map(|local| local.is_ipv4());

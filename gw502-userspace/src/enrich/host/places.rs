@@ -76,7 +76,7 @@ impl Places {
             looked_ns: clock::boot_ns().ok()?,
             listening,
         };
-        self.looks.insert(netns.inode, place.clone());
+        self.looks.insert(place.netns.inode, place.clone());
         Some(place)
     }
 
@@ -139,7 +139,7 @@ impl Places {
         own.filter(|own| own.inode == failure.netns).or_else(|| {
             let mut all = self.mapped(failure.at_ns).iter();
             all.find(|(netns, _)| netns.inode == failure.netns)
-                .map(|(netns, _)| *netns)
+                .map(|(netns, _)| netns.clone())
         })
     }
 
@@ -152,12 +152,12 @@ impl Places {
             .mapped(failure.at_ns)
             .iter()
             .filter(|(_, addresses)| addresses.contains(&address))
-            .map(|(netns, _)| *netns)
+            .map(|(netns, _)| netns.clone())
             .collect();
         let is_own = |netns: &&NetNs| netns.inode == own.inode;
         match homes.as_slice() {
-            [only] => Some(*only),
-            several => several.iter().find(is_own).copied(),
+            [only] => Some(only.clone()),
+            several => several.iter().find(is_own).cloned(),
         }
     }
 
@@ -165,12 +165,11 @@ impl Places {
         if self.map.is_empty() || at_ns > self.mapped_ns.saturating_add(MAP_NS) {
             let all = NetNs::all(&self.root);
             let root = &self.root;
-            let asked = all
-                .into_iter()
-                .map(|netns| (netns, netns.ask(root, addresses)));
-            self.map = asked
-                .filter_map(|(netns, found)| Some((netns, said(found)?)))
-                .collect();
+            let asked = all.into_iter().filter_map(|netns| {
+                let found = said(netns.ask(root, addresses))?;
+                Some((netns, found))
+            });
+            self.map = asked.collect();
             self.mapped_ns = clock::boot_ns().unwrap_or(at_ns);
             self.looks.clear();
         }

@@ -1,6 +1,6 @@
 //! `icmp-rejected`: an ICMP error answered the SYN, no RST.
 
-use crate::event::{Cause, Evidence, Failure};
+use crate::event::{Cause, Failure};
 use crate::rule::{Page, Rule, Step, words};
 
 pub(super) static RULE: Rule = Rule {
@@ -67,6 +67,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Evidence;
     use crate::rule::tests::failure;
 
     #[test]
