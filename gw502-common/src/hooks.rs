@@ -15,17 +15,23 @@ pub enum Capability {
     Clients,
     /// Segments that this host dropped itself.
     Drops,
+    /// Connections that find a full accept queue on this host.
+    AcceptQueues,
+    /// ICMP errors that answer a SYN.
+    IcmpErrors,
 }
 
 impl Capability {
     /// Every capability, in the order in which they are shown.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::ConnectionState,
         Self::ConnectResults,
         Self::Resets,
         Self::Retransmits,
         Self::Clients,
         Self::Drops,
+        Self::AcceptQueues,
+        Self::IcmpErrors,
     ];
 
     /// The name in `doctor` and in recordings.
@@ -37,12 +43,19 @@ impl Capability {
             Self::Retransmits => "retransmits",
             Self::Clients => "clients",
             Self::Drops => "drops on this host",
+            Self::AcceptQueues => "accept queues",
+            Self::IcmpErrors => "icmp errors",
         }
     }
 
     /// Whether nothing works without it. The others are missed, and that is said.
     pub const fn is_essential(self) -> bool {
-        !matches!(self, Self::ConnectResults | Self::Drops)
+        !matches!(self, Self::ConnectResults) && !self.is_detail()
+    }
+
+    /// Whether it only makes a cause finer: every failure is seen without it.
+    pub const fn is_detail(self) -> bool {
+        matches!(self, Self::Drops | Self::AcceptQueues | Self::IcmpErrors)
     }
 }
 
@@ -135,6 +148,22 @@ impl Hook {
         }
     }
 
+    /// A program where a function begins.
+    const fn entry(
+        capability: Capability,
+        backend: Backend,
+        program: &'static str,
+        target: &'static str,
+    ) -> Self {
+        Self {
+            program,
+            capability,
+            backend,
+            place: Place::Entry,
+            target,
+        }
+    }
+
     /// A program that sees `connect()` come or go.
     const fn connect(
         backend: Backend,
@@ -159,13 +188,16 @@ impl Hook {
 /// into it, and the second does what the first then missed. Those that see `connect()` are alone:
 /// they run in process context, where nothing makes a call of its own (system calls: with
 /// preemption off, `include/trace/bpf_probe.h`). Of them what sees the call return comes first, so
-/// that none is seen to begin and not to end.
+/// that none is seen to begin and not to end. Those where TCP takes in a segment are alone as well:
+/// nothing that takes one in interrupts it.
 ///
 /// Connection state comes last: what it judges by must already be recorded when the first
 /// connection is seen, and an entry can only exist once it is attached.
 pub const HOOKS: &[Hook] = &{
     use Backend::{Fentry, Kprobe, SyscallTracepoint};
-    use Capability::{Clients, ConnectionState, Drops, Resets, Retransmits};
+    use Capability::{
+        AcceptQueues, Clients, ConnectionState, Drops, IcmpErrors, Resets, Retransmits,
+    };
     use Place::{Entry, Return, Tracepoint};
     [
         Hook::connect(
@@ -228,6 +260,48 @@ pub const HOOKS: &[Hook] = &{
             "connect_called_tpbtf",
             "sys_enter",
         ),
+        Hook::entry(
+            AcceptQueues,
+            Fentry,
+            "syn_taken_in_fentry",
+            "tcp_conn_request",
+        ),
+        Hook::entry(
+            AcceptQueues,
+            Fentry,
+            "handshake_over_fentry",
+            "tcp_v4_syn_recv_sock",
+        ),
+        Hook::entry(
+            AcceptQueues,
+            Fentry,
+            "handshake_over_v6_fentry",
+            "tcp_v6_syn_recv_sock",
+        ),
+        Hook::entry(
+            AcceptQueues,
+            Kprobe,
+            "syn_taken_in_kprobe",
+            "tcp_conn_request",
+        ),
+        Hook::entry(
+            AcceptQueues,
+            Kprobe,
+            "handshake_over_kprobe",
+            "tcp_v4_syn_recv_sock",
+        ),
+        Hook::entry(
+            AcceptQueues,
+            Kprobe,
+            "handshake_over_v6_kprobe",
+            "tcp_v6_syn_recv_sock",
+        ),
+        Hook::tracepoint(AcceptQueues, "queue_overflowed_tpbtf", "kfree_skb"),
+        Hook::tracepoint(AcceptQueues, "queue_overflowed_again_tpbtf", "kfree_skb"),
+        Hook::entry(IcmpErrors, Fentry, "icmp_error_fentry", "tcp_v4_err"),
+        Hook::entry(IcmpErrors, Fentry, "icmp6_error_fentry", "tcp_v6_err"),
+        Hook::entry(IcmpErrors, Kprobe, "icmp_error_kprobe", "tcp_v4_err"),
+        Hook::entry(IcmpErrors, Kprobe, "icmp6_error_kprobe", "tcp_v6_err"),
         Hook::tracepoint(Drops, "dropped_tpbtf", "kfree_skb"),
         Hook::tracepoint(Drops, "dropped_again_tpbtf", "kfree_skb"),
         Hook::tracepoint(Resets, "reset_received_tpbtf", "tcp_receive_reset"),

@@ -42,6 +42,13 @@ macro_rules! for_each_kernel_field {
             OFF_EE_TYPE: u8 = "sock_extended_err.ee_type";
             OFF_EE_CODE: u8 = "sock_extended_err.ee_code";
             OFF_SKB_SK: u64 = "sk_buff.sk";
+            OFF_SKB_HEAD: u64 = "sk_buff.head";
+            OFF_SKB_DATA: u64 = "sk_buff.data";
+            OFF_SKB_NETWORK: u16 = "sk_buff.network_header";
+            OFF_SKB_TRANSPORT: u16 = "sk_buff.transport_header";
+            OFF_SK_QUEUED: u32 = "sock.sk_ack_backlog";
+            OFF_SK_QUEUE_MAX: u32 = "sock.sk_max_ack_backlog";
+            OFF_SK_NUM: u16 = "sock.__sk_common.skc_num";
             OFF_NET_INUM: u32 = "net.ns.inum";
             OFF_INET_SPORT: u16 = "tcp_sock.inet_conn.icsk_inet.inet_sport";
             OFF_ICSK_RETRANS: u8 = "tcp_sock.inet_conn.icsk_retransmits";

@@ -47,6 +47,14 @@ pub(crate) static CFG_NEIGHBOUR_FAILED: u32 = 0;
 #[unsafe(no_mangle)]
 pub(crate) static CFG_NEIGHBOUR_CODE: [u64; 4] = [0; 4];
 
+/// See [`gw502_common::settings::LISTEN_OVERFLOW`].
+#[unsafe(no_mangle)]
+pub(crate) static CFG_LISTEN_OVERFLOW: u32 = 0;
+
+/// See [`gw502_common::settings::ABORT_ON_OVERFLOW`].
+#[unsafe(no_mangle)]
+pub(crate) static CFG_ABORT_ON_OVERFLOW: u64 = 0;
+
 /// The value that the user side froze into `global`.
 #[inline(always)]
 pub(crate) fn frozen<T: Copy>(global: &'static T) -> T {

@@ -4,8 +4,9 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use gw502_common::wire::{
-    Call, Clients, Connection, Departure, Dismissal, Flow, ListenKey, Listening, LossReason, Pair,
-    ProxyKey, SkipReason, Unaccepted, UnixAddress, UnixKey, UpstreamCounts, UpstreamKey,
+    AcceptFacts, Attempt, Call, Clients, Connection, Departure, Dismissal, Flow, IcmpError,
+    ListenKey, Listening, LossReason, Pair, ProxyKey, QueueCounts, SkipReason, Unaccepted,
+    UnixAddress, UnixKey, UpstreamCounts, UpstreamKey,
 };
 
 use crate::again::Event;
@@ -100,6 +101,24 @@ pub(crate) static DISMISSALS: LruHashMap<u32, Dismissal> = LruHashMap::with_max_
 /// being dealt with at one moment, and clients that only closed their sending side.
 #[map]
 pub(crate) static LEAVING: HashMap<u64, ProxyKey> = HashMap::with_max_entries(16_384, 0);
+
+/// Connections that a full accept queue dropped a segment of. An LRU: clients of any kind fill it, and
+/// only those of watched proxies are ever asked for, a minute or so later. One that is forgotten keeps
+/// its plain cause.
+#[map]
+pub(crate) static OVERFLOWED: LruHashMap<Attempt, AcceptFacts> =
+    LruHashMap::with_max_entries(16_384, 0);
+
+/// Listeners whose accept queue was full: a local address with its port. An LRU: one that comes when
+/// it is full takes the place of one that has been at peace.
+#[map]
+pub(crate) static QUEUES: LruHashMap<UpstreamKey, QueueCounts> =
+    LruHashMap::with_max_entries(1024, 0);
+
+/// ICMP errors that answered a SYN. An LRU, as above: they are rare.
+#[map]
+pub(crate) static ICMP_ERRORS: LruHashMap<Attempt, IcmpError> =
+    LruHashMap::with_max_entries(4096, 0);
 
 /// Where sockets began and stopped to listen on this host, by address. An LRU, like the two below:
 /// what is too old to be found explains nothing, and the plain cause stands.

@@ -11,12 +11,14 @@ mod blind;
 mod command_line;
 mod demo;
 mod diagnose;
+mod fastopen;
 mod faults;
 mod filters;
 mod identity;
 mod neighbour;
 mod patience;
 mod privilege;
+mod queues;
 mod recording;
 mod reuse;
 mod scene;
@@ -61,6 +63,8 @@ fn every_trial() -> Vec<Trial> {
         reuse::trials(),
         uploads::trials(),
         neighbour::trials(),
+        queues::trials(),
+        fastopen::trials(),
         patience::trials(),
         blind::trials(),
         privilege::trials(),

@@ -125,13 +125,16 @@ pub enum Pair {
     ClientDismissed = 1,
     /// `retransmit_tpbtf` and `retransmit_again_tpbtf`.
     Retransmit = 2,
+    /// `queue_overflowed_tpbtf` and `queue_overflowed_again_tpbtf`.
+    QueueOverflowed = 3,
 }
 
 impl Pair {
     /// Every pair, with the name of its first program, in the order of the maps.
-    pub const ALL: [(Self, &'static str); 3] = [
+    pub const ALL: [(Self, &'static str); 4] = [
         (Self::Connection, "connection_tpbtf"),
         (Self::ClientDismissed, "client_dismissed_tpbtf"),
         (Self::Retransmit, "retransmit_tpbtf"),
+        (Self::QueueOverflowed, "queue_overflowed_tpbtf"),
     ];
 }

@@ -11,12 +11,14 @@
 //! 5. IPv4 is `::ffff:a.b.c.d`: one address shape everywhere.
 //! 6. Ports are in host order unless the name ends in `_be`.
 
+mod attempt;
 mod call;
 mod counters;
 mod downstream;
 mod failure;
 mod host;
 
+pub use attempt::{AcceptFacts, Attempt, IcmpError, QueueCounts, icmp_origin};
 pub use call::{CONNECT_FAILED, Call, CallRecord, UnixAddress, UnixKey, call_flag};
 pub use counters::{LossReason, Pair, SkipReason, UpstreamCounts, UpstreamKey};
 pub use downstream::{Clients, Dismissal, ListenKey, ProxyKey};

@@ -4,7 +4,9 @@
 use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns};
 use gw502_common::tcp::{SHUTDOWN_BOTH, state};
-use gw502_common::wire::{Flow, LossReason, SocketFacts, UpstreamKey, last_word};
+use gw502_common::wire::{
+    Attempt, Connection, Flow, LossReason, SocketFacts, UpstreamKey, last_word,
+};
 
 use crate::count::Lost;
 use crate::globals::{
@@ -186,6 +188,30 @@ impl Sock {
         facts.untouched = opaque(tcp.untouched());
         facts.saddr = self.saddr();
         self.icmp(facts);
+        None
+    }
+
+    /// What the connection that ends is called by its packets. `facts` is filled.
+    ///
+    /// `snd_una` began at the SYN's number and has moved by what was acknowledged, which
+    /// `bytes_acked` counts.
+    #[inline(never)]
+    pub(crate) fn flow(
+        self,
+        connection: &Connection,
+        facts: &SocketFacts,
+        flow: &mut Attempt,
+    ) -> Lost {
+        let Some(tcp) = TcpSock::of(self) else {
+            return Some(LossReason::NotTcpSock);
+        };
+        flow.from = facts.saddr;
+        flow.to = connection.daddr;
+        flow.isn = tcp
+            .load::<u32>(&OFF_TP_SND_UNA)
+            .wrapping_sub(facts.bytes_acked as u32);
+        flow.from_port = facts.sport;
+        flow.to_port = connection.dport;
         None
     }
 

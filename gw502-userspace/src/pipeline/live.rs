@@ -155,13 +155,13 @@ impl Live {
             let mut take = |failure: &Failure| all(Moment::Event(failure));
             tokio::select! {
                 () = &mut asked => break,
-                result = ring.ready(|record| stages.hand_over(record, &mut take, &mut flow)) => {
+                result = ring.ready(|record| stages.hand_over(&record, &mut take, &mut flow)) => {
                     result?;
                 }
                 _ = look.tick() => {
                     stages.blocked(calls, &mut take, &mut flow)?;
                     if counting {
-                        ring.drain(|record| stages.hand_over(record, &mut take, &mut flow))?;
+                        ring.drain(|record| stages.hand_over(&record, &mut take, &mut flow))?;
                         let counted = count(probe, counters, calls, stages)?;
                         let now_ns = clock::boot_ns().map_err(io::Error::from)?;
                         if all(Moment::Counted(&counted, now_ns))? == Flow::Stop {
@@ -173,7 +173,7 @@ impl Live {
         }
         probe.detach();
         let mut take = |failure: &Failure| all(Moment::Event(failure));
-        ring.drain(|record| stages.hand_over(record, &mut take, &mut flow))?;
+        ring.drain(|record| stages.hand_over(&record, &mut take, &mut flow))?;
         stages.blocked(calls, &mut take, &mut flow)?;
         if counting {
             let counted = count(probe, counters, calls, stages)?;
@@ -222,7 +222,7 @@ impl Stages {
     ) -> Result<(), E> {
         let now_ns = clock::boot_ns().map_err(io::Error::from)?;
         for record in calls.overdue(now_ns)? {
-            self.hand_over(Ok(record), take, flow)?;
+            self.hand_over(&Ok(record), take, flow)?;
         }
         Ok(())
     }
@@ -230,7 +230,7 @@ impl Stages {
     /// A record on its way to `take`; a record that is none is counted and goes no further.
     fn hand_over<E>(
         &mut self,
-        record: Result<Decoded, DecodeError>,
+        record: &Result<Decoded, DecodeError>,
         take: &mut impl FnMut(&Failure) -> Result<Flow, E>,
         flow: &mut Flow,
     ) -> Result<(), E> {
@@ -240,7 +240,7 @@ impl Stages {
         Ok(())
     }
 
-    fn failure(&mut self, record: Result<Decoded, DecodeError>) -> Option<Failure> {
+    fn failure(&mut self, record: &Result<Decoded, DecodeError>) -> Option<Failure> {
         let decoded = match record {
             Ok(decoded) => decoded,
             Err(error) => {
@@ -252,7 +252,7 @@ impl Stages {
         let lost_total = decoded.header().lost_total;
         let lost_before = lost_total.saturating_sub(self.lost_total);
         self.lost_total = self.lost_total.max(lost_total);
-        let mut failure = self.classifier.classify(&decoded, lost_before);
+        let mut failure = self.classifier.classify(decoded, lost_before);
         self.processes.enrich(&mut failure);
         self.host.enrich(&mut failure);
         rule::refine(&mut failure);
@@ -280,9 +280,12 @@ fn announce(root: &KernelRoot, origin: &Origin, watch: &Watch, plan: &Plan) {
     let hooks = plan.backends().join(", ");
     let mut blind = String::new();
     for choice in &plan.choices {
-        if choice.backend.is_none() {
+        // A way to see connects always misses some; what a detail misses changes names.
+        let tells = choice.backend.is_none() || choice.capability.is_detail();
+        let missed = blind_to(choice.capability, choice.backend);
+        if tells && !missed.is_empty() {
             blind += " · blind to ";
-            blind += &listed(blind_to(choice.capability, None));
+            blind += &listed(missed);
         }
     }
     let line = format!("ready: {who} · hooks: {hooks}{blind} · {}\n", origin.kernel);

@@ -97,9 +97,10 @@ impl Wish {
             return None; // no choice
         }
         let is_syscalls = backend == Backend::SyscallTracepoint;
+        let or_syscalls = backends(capability).any(|other| other == Backend::SyscallTracepoint);
         match (self.syscalls, is_syscalls) {
             (Syscalls::Off, true) => return Some("left out by --syscalls off"),
-            (Syscalls::On, false) => return Some("left out by --syscalls on"),
+            (Syscalls::On, false) if or_syscalls => return Some("left out by --syscalls on"),
             (Syscalls::On, true) => return None,
             _ => {}
         }
@@ -129,7 +130,8 @@ pub fn plan(trials: &[Trial], wish: Wish) -> Result<Plan, Impossible> {
     let choices = Capability::ALL.map(|capability| choose(capability, trials, wish));
     for choice in &choices {
         let has_choice = backends(choice.capability).count() > 1;
-        let must = choice.capability.is_essential() || (wish.insists() && has_choice);
+        let insisted = wish.insists() && has_choice && !choice.capability.is_detail();
+        let must = choice.capability.is_essential() || insisted;
         if let (None, true) = (choice.backend, must) {
             impossible(choice, wish)?;
         }

@@ -14,6 +14,8 @@ pub const fn sees(capability: Capability) -> &'static str {
         Capability::Retransmits => "SYNs and data sent again",
         Capability::Clients => "clients that left before their answer",
         Capability::Drops => "segments that never left: no neighbour answered",
+        Capability::AcceptQueues => "connections that a listener on this host has no room for",
+        Capability::IcmpErrors => "type and code of every ICMP error that answers a SYN",
     }
 }
 
@@ -46,6 +48,23 @@ const NEIGHBOURS: Blind = blind(
     "failed-neighbours",
     "failed neighbours, which are named host-unreachable",
 );
+const FAST_OPEN: Blind = blind("fast-open-by-sendto", "sendto(MSG_FASTOPEN)");
+const QUEUE_SYNS: Blind = blind(
+    "syns-at-full-queues",
+    "SYNs dropped by full accept queues: the listener is looked at afterwards",
+);
+const QUEUE_HANDSHAKES: Blind = blind(
+    "handshakes-at-full-queues",
+    "handshakes dropped by full accept queues: the listener is looked at afterwards",
+);
+const QUEUE_COOKIES: Blind = blind(
+    "cookies-at-full-queues",
+    "handshakes by SYN cookie dropped by full accept queues: the listener is looked at afterwards",
+);
+const ICMPV6_CODES: Blind = blind(
+    "icmpv6-codes",
+    "the codes of ICMPv6 errors: their errno names them",
+);
 const ALL: Blind = blind("all", "all of it");
 
 /// What a backend of a capability does not show that others do, or that could be thought to be
@@ -57,11 +76,14 @@ pub const fn blind_to(capability: Capability, backend: Option<Backend>) -> &'sta
     match (capability, backend) {
         (Capability::ConnectResults, None) => &[UNIX_SOCKETS, REFUSED_HERE],
         (Capability::ConnectResults, Some(Backend::SyscallTracepoint)) => {
-            &[IO_URING, BITS_32, MPTCP]
+            &[IO_URING, BITS_32, MPTCP, FAST_OPEN]
         }
-        (Capability::ConnectResults, Some(_)) => &[MPTCP],
+        (Capability::ConnectResults, Some(_)) => &[MPTCP, FAST_OPEN],
         (Capability::Clients, Some(_)) => &[HTTP2_CANCEL],
         (Capability::Drops, None) => &[NEIGHBOURS],
+        (Capability::AcceptQueues, None) => &[QUEUE_SYNS, QUEUE_HANDSHAKES],
+        (Capability::AcceptQueues, Some(Backend::Tracepoint)) => &[QUEUE_SYNS, QUEUE_COOKIES],
+        (Capability::IcmpErrors, None) => &[ICMPV6_CODES],
         (_, Some(_)) => &[],
         (_, None) => &[ALL],
     }

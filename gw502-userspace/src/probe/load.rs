@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use aya::maps::{MapData, RingBuf};
 use aya::{Btf, Ebpf, EbpfLoader, Endianness};
-use gw502_common::hooks::Capability;
+use gw502_common::hooks::{Capability, Place};
 use gw502_common::settings;
 use gw502_common::wire::{Clients, ListenKey, Pair, ProxyKey};
 
@@ -222,10 +222,12 @@ impl Probe {
         let paired: u64 = pairs
             .map(|((_, first), done)| misses(&self.ebpf, first).saturating_sub(*done))
             .sum();
-        // Those on connect() have no second: a task that runs one may be preempted by a task that
-        // comes to the same place.
+        // Those on functions have no second: a task that runs one may be preempted by a task that
+        // comes to the same place, and kprobes keep each other off a CPU.
         let alone = self.plan.programs();
-        let alone = alone.filter(|hook| hook.capability == Capability::ConnectResults);
+        let alone = alone.filter(|hook| {
+            hook.capability == Capability::ConnectResults || hook.place != Place::Tracepoint
+        });
         alone.fold(paired, |sum, hook| sum + misses(&self.ebpf, hook.program))
     }
 }
@@ -262,6 +264,8 @@ fn open(
     let all_processes = u32::from(watch.all_processes);
     let send_reset_reason = u32::from(layout.send_reset_reason);
     let neighbour_failed = layout.neighbour_failed.unwrap_or(0);
+    let listen_overflow = layout.listen_overflow.unwrap_or(0);
+    let abort_on_overflow = layout.abort_on_overflow.unwrap_or(0);
     let upstreams = u32::from(!watch.upstreams.is_empty());
     let Cgroup { id, level } = watch.cgroup.unwrap_or(Cgroup { id: 0, level: 0 });
     let mut loader = EbpfLoader::new();
@@ -274,6 +278,8 @@ fn open(
         .override_global(settings::CGROUP_LEVEL, &level, true)
         .override_global(settings::NEIGHBOUR_FAILED, &neighbour_failed, true)
         .override_global(settings::NEIGHBOUR_CODE, &neighbour_code, true)
+        .override_global(settings::LISTEN_OVERFLOW, &listen_overflow, true)
+        .override_global(settings::ABORT_ON_OVERFLOW, &abort_on_overflow, true)
         .override_global(settings::SEND_RESET_REASON, &send_reset_reason, true);
     for (global, offset) in &layout.offsets {
         loader.override_global(global, offset, true);
@@ -299,7 +305,7 @@ fn misses(ebpf: &Ebpf, program: &str) -> u64 {
 mod tests {
     use std::collections::BTreeSet;
 
-    use gw502_common::hooks::{Backend, HOOKS, Place};
+    use gw502_common::hooks::{Backend, HOOKS};
     use gw502_common::kernel_fields::KERNEL_FIELDS;
     use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 

@@ -117,6 +117,13 @@ fn known_trouble(kernel: &Kernel<'_>, capability: Capability, backend: Backend) 
     if capability == Capability::Drops && kernel.layout.neighbour_failed.is_none() {
         return Some("the kernel does not say why it drops a packet".to_owned());
     }
+    let by_tracepoint = backend == Backend::Tracepoint;
+    if capability == Capability::AcceptQueues
+        && by_tracepoint
+        && kernel.layout.listen_overflow.is_none()
+    {
+        return Some("the kernel does not say that an accept queue was full".to_owned());
+    }
     if capability == Capability::Drops && !kernel.knows_neighbour_code {
         return Some(
             "the kernel does not tell where its functions are (CAP_SYSLOG, kernel.kptr_restrict)"

@@ -8,6 +8,7 @@
     reason = "`cargo xtask vm-test` reads the result in these words"
 )]
 
+mod fastopen;
 mod http2;
 mod int80;
 mod mptcp;
@@ -34,7 +35,7 @@ struct Spot {
     id: &'static str,
 }
 
-const SPOTS: [Spot; 3] = [
+const SPOTS: [Spot; 4] = [
     Spot {
         name: "io_uring",
         connect: uring::connect,
@@ -53,14 +54,24 @@ const SPOTS: [Spot; 3] = [
         fails_with: Errno::EACCES,
         id: "mptcp-socket",
     },
+    Spot {
+        name: "fast_open_by_sendto",
+        connect: fastopen::connect,
+        fails_with: Errno::EACCES,
+        id: "fast-open-by-sendto",
+    },
 ];
 
 /// Spots that other trials make.
-const MADE_ELSEWHERE: [(&str, &str); 4] = [
+const MADE_ELSEWHERE: [(&str, &str); 8] = [
     ("http2-cancel", "blind::http2_cancel"),
     ("failed-neighbours", "faults::no_neighbour"),
     ("unix-sockets", "filters::"),
     ("refused-by-this-host", "filters::"),
+    ("syns-at-full-queues", "faults::accept_queue_full"),
+    ("handshakes-at-full-queues", "queues::"),
+    ("cookies-at-full-queues", "queues::"),
+    ("icmpv6-codes", "faults::icmp6_"),
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {

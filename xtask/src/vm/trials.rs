@@ -10,6 +10,8 @@ const ALSO: &[&str] = &[
     "reuse::request_on_a_closed",
     "sockets::",
     "blind::",
+    "queues::",
+    "fastopen::",
     "privilege::",
 ];
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use btf_rs::{Btf, EnumMember, Member, Type};
 use gw502_common::kernel_fields::{KERNEL_FIELDS, KernelField, NEIGHBOUR_FAILED, SEND_RESET};
+use gw502_common::settings;
 
 /// Why a layout could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,10 @@ pub struct KernelLayout {
     pub send_reset_reason: bool,
     /// The number of the drop reason `NEIGH_FAILED` (Linux 5.18+); it changes between kernels.
     pub neighbour_failed: Option<u32>,
+    /// The number of the drop reason `TCP_LISTEN_OVERFLOW` (Linux 6.18+).
+    pub listen_overflow: Option<u32>,
+    /// Where in `struct net` the first byte of `tcp_abort_on_overflow` is.
+    pub abort_on_overflow: Option<u64>,
 }
 
 /// Reads the BTF of `path` and resolves the whole table.
@@ -100,7 +105,20 @@ pub fn resolve(btf: &Btf) -> Result<KernelLayout, LayoutError> {
         lacking,
         send_reset_reason,
         neighbour_failed: value(btf, of, name),
+        listen_overflow: value(btf, of, "SKB_DROP_REASON_TCP_LISTEN_OVERFLOW"),
+        abort_on_overflow: abort_on_overflow(btf),
     })
+}
+
+/// A byte since Linux 5.15, an `int` before: little-endian, so that its first byte tells.
+fn abort_on_overflow(btf: &Btf) -> Option<u64> {
+    let field = |size| KernelField {
+        global: settings::ABORT_ON_OVERFLOW,
+        path: "net.ipv4.sysctl_tcp_abort_on_overflow",
+        size,
+    };
+    let found = [1, 4].map(|size| offset(btf, &field(size)).ok()?.ok());
+    found.into_iter().flatten().next()
 }
 
 /// Where the field is, or what of it the kernel does not have.
