@@ -31,6 +31,8 @@ const REQUEST: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
 
 const QUEUE_FULL: &str = "timeout/accept-queue-full";
 const UNANSWERED: &str = "timeout/syn-unanswered";
+/// Why nobody listens is what the host knows: other trials are about that.
+const REFUSED: &str = "refused/refused";
 
 /// How it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +68,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         add(
             "refused",
             Meets::Behaviour(Behaviour::Refuse),
-            Some("refused/no-listener"),
+            Some(REFUSED),
         );
         add("dropped", Meets::Firewall, Some(UNANSWERED));
         add(
@@ -163,6 +165,7 @@ fn compare(
         .contains("SYNs dropped by full accept queues");
     let verdict = match verdict {
         Some(QUEUE_FULL) if is_blind && seen == [UNANSWERED] => Some(UNANSWERED),
+        Some(REFUSED) if seen == ["refused/no-listener"] => Some("refused/no-listener"),
         verdict => verdict,
     };
     let expected: Vec<_> = verdict.iter().map(ToString::to_string).collect();
