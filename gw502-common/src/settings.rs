@@ -29,8 +29,16 @@ pub const NEIGHBOUR_FAILED: &str = "CFG_NEIGHBOUR_FAILED";
 /// the place that is told is the one or the other, as the compiler ended the call.
 pub const NEIGHBOUR_CODE: &str = "CFG_NEIGHBOUR_CODE";
 
+/// `u32`: non-zero when a task can be preempted inside a program on a tracepoint, which then has two
+/// behind it and not one.
+pub const TRACEPOINTS_PREEMPTED: &str = "CFG_TRACEPOINTS_PREEMPTED";
+
+/// `u32`: non-zero when a task can be preempted inside a program on a function (a trampoline), which
+/// then has two behind it and not none.
+pub const FUNCTIONS_PREEMPTED: &str = "CFG_FUNCTIONS_PREEMPTED";
+
 /// Every setting.
-pub const ALL: [&str; 7] = [
+pub const ALL: [&str; 9] = [
     ALL_PROCESSES,
     SEND_RESET_REASON,
     UPSTREAMS,
@@ -38,4 +46,6 @@ pub const ALL: [&str; 7] = [
     CGROUP_LEVEL,
     NEIGHBOUR_FAILED,
     NEIGHBOUR_CODE,
+    TRACEPOINTS_PREEMPTED,
+    FUNCTIONS_PREEMPTED,
 ];

@@ -3,8 +3,9 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
+use gw502_common::tcp::SUN_PATH;
 use gw502_common::wire::{
-    Call, Clients, Connection, Dismissal, ListenKey, LossReason, Pair, ProxyKey, SkipReason,
+    Call, Clients, Connection, Dismissal, ListenKey, LossReason, Pair, ProxyKey, SkipReason, Turns,
     UnixAddress, UnixKey, UpstreamCounts, UpstreamKey,
 };
 
@@ -62,7 +63,7 @@ pub(crate) static WANTED_UNIX: HashMap<UnixAddress, u8> = HashMap::with_max_entr
 /// Unix sockets of the host's own services, by how their path begins. What the C library connects
 /// to on behalf of a proxy (users, names, the log) is no upstream.
 #[map]
-pub(crate) static SERVICES: LpmTrie<[u8; 108], u8> = LpmTrie::with_max_entries(64, 0);
+pub(crate) static SERVICES: LpmTrie<[u8; SUN_PATH], u8> = LpmTrie::with_max_entries(64, 0);
 
 /// Networks to watch, over the 16 bytes of an address: IPv4 prefixes are 96 bits longer.
 #[map]
@@ -101,12 +102,12 @@ pub(crate) static DISMISSALS: LruHashMap<u32, Dismissal> = LruHashMap::with_max_
 #[map]
 pub(crate) static LEAVING: HashMap<u64, ProxyKey> = HashMap::with_max_entries(16_384, 0);
 
-/// The event that the first program of a [`Pair`] was last run for on this CPU.
+/// The event that the programs of a [`Pair`] run for on this CPU: the note of the first of them.
 #[map]
 pub(crate) static DONE: PerCpuArray<Event> =
     PerCpuArray::with_max_entries(Pair::ALL.len() as u32, 0);
 
-/// How often the second program of a [`Pair`] did the work.
+/// How the programs of a [`Pair`] took turns.
 #[map]
-pub(crate) static COVERED: PerCpuArray<u64> =
+pub(crate) static TURNS: PerCpuArray<Turns> =
     PerCpuArray::with_max_entries(Pair::ALL.len() as u32, 0);

@@ -17,7 +17,7 @@ mod downstream;
 mod failure;
 
 pub use call::{CONNECT_FAILED, Call, CallRecord, UnixAddress, UnixKey, call_flag};
-pub use counters::{LossReason, Pair, SkipReason, UpstreamCounts, UpstreamKey};
+pub use counters::{LossReason, Pair, SkipReason, Turns, UpstreamCounts, UpstreamKey};
 pub use downstream::{Clients, Dismissal, ListenKey, ProxyKey};
 pub use failure::{Connection, FailureRecord, RecordHeader, SocketFacts, clients, flag, last_word};
 

@@ -7,7 +7,6 @@
 
 pub(crate) mod address;
 pub(crate) mod file;
-pub(crate) mod regs;
 pub(crate) mod sock;
 pub(crate) mod task;
 

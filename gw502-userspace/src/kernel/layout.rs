@@ -65,6 +65,11 @@ pub struct KernelLayout {
     pub send_reset_reason: bool,
     /// The number of the drop reason `NEIGH_FAILED` (Linux 5.18+); it changes between kernels.
     pub neighbour_failed: Option<u32>,
+    /// Whether a task can be preempted while it reads under RCU (`CONFIG_PREEMPT_RCU`), as BPF
+    /// programs do.
+    pub preemptible_rcu: bool,
+    /// Whether SRCU has its fast flavour (Linux 6.15+).
+    pub fast_srcu: bool,
 }
 
 /// Reads the BTF of `path` and resolves the whole table.
@@ -79,8 +84,7 @@ pub fn read(path: &Path) -> Result<KernelLayout, LayoutError> {
 /// Resolves the whole table in `btf`.
 pub fn resolve(btf: &Btf) -> Result<KernelLayout, LayoutError> {
     let offsets = KERNEL_FIELDS
-        .into_iter()
-        .flatten()
+        .iter()
         .map(|field| Ok((field.global, offset(btf, field)?)))
         .collect::<Result<_, LayoutError>>()?;
     // The traced function gets a context pointer before the tracepoint's own arguments.
@@ -89,6 +93,8 @@ pub fn resolve(btf: &Btf) -> Result<KernelLayout, LayoutError> {
         offsets,
         send_reset_reason,
         neighbour_failed: value(btf, "skb_drop_reason", "SKB_DROP_REASON_NEIGH_FAILED"),
+        preemptible_rcu: has_member(btf, "task_struct", "rcu_read_lock_nesting"),
+        fast_srcu: structure(btf, "srcu_ctr").is_some(),
     })
 }
 
@@ -99,14 +105,10 @@ fn offset(btf: &Btf, field: &KernelField) -> Result<u64, LayoutError> {
     };
     let mut parts = field.path.split('.');
     let root = parts.next().unwrap_or_default();
-    let mut here = btf
-        .resolve_types_by_name(root)
-        .ok()
-        .and_then(|types| types.into_iter().find(|t| matches!(t, Type::Struct(_))))
-        .ok_or_else(|| LayoutError::NoStruct {
-            name: root.to_owned(),
-            path: field.path,
-        })?;
+    let mut here = structure(btf, root).ok_or_else(|| LayoutError::NoStruct {
+        name: root.to_owned(),
+        path: field.path,
+    })?;
 
     let mut bits = 0;
     for part in parts {
@@ -221,6 +223,15 @@ fn value(btf: &Btf, of: &str, name: &str) -> Option<u32> {
     })?;
     let called = |member: &&EnumMember| btf.resolve_name(*member).is_ok_and(|n| n == name);
     members.iter().find(called).map(EnumMember::val)
+}
+
+fn structure(btf: &Btf, name: &str) -> Option<Type> {
+    let mut types = btf.resolve_types_by_name(name).ok()?.into_iter();
+    types.find(|found| matches!(found, Type::Struct(_)))
+}
+
+fn has_member(btf: &Btf, of: &str, name: &str) -> bool {
+    structure(btf, of).is_some_and(|found| find(btf, &found, name).is_ok_and(|m| m.is_some()))
 }
 
 /// Number of parameters of the function behind the typedef `name`.

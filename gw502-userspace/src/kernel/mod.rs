@@ -3,6 +3,7 @@
 pub mod cgroup;
 pub mod layout;
 pub mod listeners;
+pub mod preemption;
 pub mod privilege;
 pub mod processes;
 pub mod root;

@@ -127,6 +127,7 @@ impl Live {
                 _ = look.tick() => stages.blocked(calls, &mut take, &mut flow)?,
             }
         }
+        calls.left(clock::boot_ns().map_err(io::Error::from)?)?;
         probe.detach();
         ring.drain(|record| stages.hand_over(record, &mut take, &mut flow))?;
         stages.blocked(calls, &mut take, &mut flow)
@@ -138,16 +139,16 @@ impl Live {
         for (upstream, totals) in self.calls.totals() {
             counted.add(upstream, totals);
         }
-        let covered = self.counters.covered()?;
+        let turns = self.counters.turns()?;
         let ours = [
             ("undecodable", self.stages.undecodable),
-            ("recursion", self.probe.recursion_misses(&covered)),
+            ("recursion", self.probe.recursion_misses(&turns)),
             ("return_missed", self.calls.missed()),
         ];
         let ours = ours.into_iter().filter(|(_, count)| *count > 0);
-        counted
-            .losses
-            .extend(ours.map(|(reason, count)| (reason.to_owned(), count)));
+        for (reason, count) in ours {
+            *counted.losses.entry(reason.to_owned()).or_default() += count;
+        }
         Ok(counted)
     }
 }

@@ -4,11 +4,13 @@
 //! Kernels of one version differ (configuration, lockdown, back-ports), so versions are never
 //! compared: what counts is that a program was loaded, or why it was not.
 
+mod preemption;
 mod words;
 
 use gw502_common::hooks::{Backend, Capability, HOOKS, Hook};
 use serde::{Deserialize, Serialize};
 
+pub use preemption::{Facts, Preemption, lost};
 pub use words::{blind_to, sees};
 
 /// What the kernel said to the programs of one backend of one capability.
@@ -61,6 +63,8 @@ pub struct Choice {
 pub struct Plan {
     /// One for each capability, in their order.
     pub choices: Vec<Choice>,
+    /// Where a task can be preempted inside a program.
+    pub preemption: Preemption,
 }
 
 /// Why a wish cannot be met.
@@ -127,6 +131,7 @@ pub fn plan(trials: &[Trial], wish: Wish) -> Result<Plan, Impossible> {
     }
     Ok(Plan {
         choices: choices.into(),
+        preemption: Preemption::default(),
     })
 }
 
@@ -172,6 +177,11 @@ fn impossible(choice: &Choice, wish: Wish) -> Result<(), Impossible> {
 }
 
 impl Plan {
+    /// The same where tasks can be preempted inside programs.
+    pub fn with(self, preemption: Preemption) -> Self {
+        Self { preemption, ..self }
+    }
+
     /// How a capability is seen.
     pub fn backend(&self, capability: Capability) -> Option<Backend> {
         let choice = |choice: &&Choice| choice.capability == capability;
@@ -183,6 +193,7 @@ impl Plan {
         HOOKS
             .iter()
             .filter(|hook| self.backend(hook.capability) == Some(hook.backend))
+            .filter(|hook| self.preemption.needs(hook))
     }
 
     /// The names of the backends in use, the best first.

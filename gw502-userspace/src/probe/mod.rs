@@ -6,6 +6,7 @@ mod load;
 #[cfg(feature = "ebpf-log")]
 mod log;
 mod programs;
+mod tracefs;
 mod trial;
 
 pub use error::ProbeError;

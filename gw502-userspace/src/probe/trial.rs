@@ -5,13 +5,13 @@ use std::io;
 
 use aya::programs::ProgramError;
 use aya::{Btf, Ebpf};
-use gw502_common::hooks::{Backend, Capability};
+use gw502_common::hooks::{Backend, Capability, Hook};
 
 use super::{ProbeError, programs};
 use crate::kernel::layout::KernelLayout;
 use crate::kernel::root::KernelRoot;
 use crate::kernel::symbols::Symbols;
-use crate::plan::{self, Trial, Wish};
+use crate::plan::{self, Preemption, Trial, Wish};
 
 /// Kernels from about 5.7 to 6.8 can lock up for good when a trampoline is taken out while a
 /// process exits (`synchronize_rcu_tasks()` waits for what `do_exit()` holds). They are known by
@@ -32,6 +32,7 @@ pub(super) struct Kernel<'a> {
     pub(super) root: &'a KernelRoot,
     pub(super) layout: &'a KernelLayout,
     pub(super) symbols: &'a Symbols,
+    pub(super) preemption: Preemption,
 }
 
 /// Offers the kernel the programs that `wish` allows.
@@ -58,12 +59,22 @@ pub(super) fn trials(
             if accepted && extent == Extent::Enough {
                 break;
             }
-            for hook in plan::programs(capability, backend) {
+            for hook in needed(kernel, capability, backend) {
                 programs::unload(ebpf, hook)?;
             }
         }
     }
     Ok(trials)
+}
+
+/// The programs of a backend that this kernel needs.
+fn needed(
+    kernel: &Kernel<'_>,
+    capability: Capability,
+    backend: Backend,
+) -> impl Iterator<Item = &'static Hook> {
+    let preemption = kernel.preemption;
+    plan::programs(capability, backend).filter(move |hook| preemption.needs(hook))
 }
 
 /// Loads the programs of a backend; why not, when one is refused. Only what we are to blame for, or
@@ -78,16 +89,18 @@ fn offer(
     if let Some(why) = known_trouble(kernel, capability, backend) {
         return Ok(Some(why));
     }
-    for hook in plan::programs(capability, backend) {
+    for hook in needed(kernel, capability, backend) {
         match programs::load(ebpf, btf, hook) {
-            // A kprobe is only known to be possible once it was there.
-            Ok(()) if backend == Backend::Kprobe => match programs::attach(ebpf, hook) {
-                Ok(attached) => drop(attached),
-                Err(ProbeError::Program { target, source, .. }) => {
-                    return Ok(Some(words(target, &source)));
+            // These are only known to be possible once they were there.
+            Ok(()) if matches!(backend, Backend::Kprobe | Backend::SyscallTracepoint) => {
+                match programs::attach(ebpf, hook) {
+                    Ok(attached) => drop(attached),
+                    Err(ProbeError::Program { target, source, .. }) => {
+                        return Ok(Some(words(target, &source)));
+                    }
+                    Err(error) => return Err(error),
                 }
-                Err(error) => return Err(error),
-            },
+            }
             Ok(()) => {}
             Err(ProbeError::Program { target, source, .. }) if !capability.is_essential() => {
                 log::debug!("{} refused: {source:#?}", hook.program);
