@@ -171,9 +171,9 @@ impl Hook {
 /// already running on the CPU (`__bpf_trace_run()`, since 6.1; `__bpf_prog_enter_recur()`), as it is
 /// when an interrupt runs into it, and the second does what the first then missed. Where a task can
 /// be preempted inside a program (on functions: kernels with preemption; on tracepoints: from 7.0
-/// on) there is a third, and those on functions are three as well; elsewhere these are alone, for in
-/// process context nothing makes a call of its own. Kprobes and the tracepoints of single system
-/// calls run with preemption off everywhere. Of the programs that see `connect()`, what sees it
+/// on) there is a third, and those on functions and on system calls (7.2 on) are three as well;
+/// elsewhere these are alone, for in process context nothing makes a call of its own. Kprobes run with
+/// preemption off everywhere. Of the programs that see `connect()`, what sees it
 /// return comes first, so that none is seen to begin and not to end.
 ///
 /// Connection state comes last: what it judges by must already be recorded when the first
@@ -302,9 +302,37 @@ pub const HOOKS: &[Hook] = &{
         Hook::connect(
             SyscallTracepoint,
             Tracepoint,
+            "connect_returned_again_tp",
+            "sys_exit_connect",
+        )
+        .if_preempted(),
+        Hook::connect(
+            SyscallTracepoint,
+            Tracepoint,
+            "connect_returned_third_tp",
+            "sys_exit_connect",
+        )
+        .if_preempted(),
+        Hook::connect(
+            SyscallTracepoint,
+            Tracepoint,
             "connect_called_tp",
             "sys_enter_connect",
         ),
+        Hook::connect(
+            SyscallTracepoint,
+            Tracepoint,
+            "connect_called_again_tp",
+            "sys_enter_connect",
+        )
+        .if_preempted(),
+        Hook::connect(
+            SyscallTracepoint,
+            Tracepoint,
+            "connect_called_third_tp",
+            "sys_enter_connect",
+        )
+        .if_preempted(),
         Hook::tracepoint(Drops, "dropped_tpbtf", "kfree_skb"),
         Hook::tracepoint(Drops, "dropped_again_tpbtf", "kfree_skb"),
         Hook::tracepoint(Drops, "dropped_third_tpbtf", "kfree_skb").if_preempted(),

@@ -114,15 +114,20 @@ pub(crate) fn missed(pair: Pair, event: Event, turn: Turn) -> bool {
     true
 }
 
-/// Whether the second program of `pair` has none behind it. Those on functions stand alone or are
-/// three.
+/// Whether the second program of `pair` has none behind it. Those that see `connect()` stand alone
+/// or are three.
 #[inline(always)]
 fn is_last_of_two(pair: Pair) -> bool {
-    let on_function = matches!(
+    let sees_connect = matches!(
         pair,
-        Pair::ConnectCalled | Pair::ConnectForbidden | Pair::InetReturned | Pair::UnixReturned
+        Pair::ConnectCalled
+            | Pair::ConnectForbidden
+            | Pair::InetReturned
+            | Pair::UnixReturned
+            | Pair::CallEntered
+            | Pair::CallLeft
     );
-    !on_function && frozen(&CFG_TRACEPOINTS_PREEMPTED) == 0
+    !sees_connect && frozen(&CFG_TRACEPOINTS_PREEMPTED) == 0
 }
 
 #[inline(always)]

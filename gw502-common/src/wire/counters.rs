@@ -139,11 +139,15 @@ pub enum Pair {
     InetReturned = 7,
     /// Where `unix_stream_connect()` returns.
     UnixReturned = 8,
+    /// On `sys_enter_connect`.
+    CallEntered = 9,
+    /// On `sys_exit_connect`.
+    CallLeft = 10,
 }
 
 impl Pair {
     /// Every pair, with its programs in the order in which they run, in the order of the maps.
-    pub const ALL: [(Self, [&'static str; 3]); 9] = [
+    pub const ALL: [(Self, [&'static str; 3]); 11] = [
         (
             Self::Connection,
             [
@@ -214,6 +218,22 @@ impl Pair {
                 "unix_connect_returned_fexit",
                 "unix_connect_returned_again_fexit",
                 "unix_connect_returned_third_fexit",
+            ],
+        ),
+        (
+            Self::CallEntered,
+            [
+                "connect_called_tp",
+                "connect_called_again_tp",
+                "connect_called_third_tp",
+            ],
+        ),
+        (
+            Self::CallLeft,
+            [
+                "connect_returned_tp",
+                "connect_returned_again_tp",
+                "connect_returned_third_tp",
             ],
         ),
     ];

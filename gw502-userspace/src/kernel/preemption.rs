@@ -11,12 +11,16 @@ use crate::plan::Facts;
 /// for other uses, but not of the fast flavour, which came later.
 const GUARD: &str = "tracepoint_srcu";
 
+/// What runs the programs on a system call's tracepoint with preemption on, where it does.
+const FAULTABLE: &str = "trace_call_bpf_faultable";
+
 /// The facts, for [`crate::plan::Preemption`].
 pub fn facts(root: &KernelRoot, layout: &KernelLayout, symbols: &Symbols) -> Facts {
     let said = fs::read_to_string(&root.preemption).ok();
     let line = fs::read_to_string(root.proc("cmdline")).unwrap_or_default();
     Facts {
         preemptible_rcu: layout.preemptible_rcu,
+        preemptible_system_calls: symbols.has(FAULTABLE),
         preemptible_tracepoints: layout.fast_srcu && symbols.has(GUARD),
         model: said
             .as_deref()

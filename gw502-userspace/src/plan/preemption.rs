@@ -10,6 +10,8 @@ pub struct Facts {
     pub preemptible_rcu: bool,
     /// Calling a tracepoint's programs does, too (SRCU-fast guards them; 7.0+).
     pub preemptible_tracepoints: bool,
+    /// Calling those of one system call's tracepoint does (they may fault; 7.2+).
+    pub preemptible_system_calls: bool,
     /// The model of preemption that is in force (`none`, `voluntary`, `full`, `lazy`), as far as
     /// that is known. The first two preempt nothing in the kernel.
     pub model: Option<String>,
@@ -22,6 +24,8 @@ pub struct Preemption {
     pub functions: bool,
     /// In BTF-typed programs on tracepoints.
     pub tracepoints: bool,
+    /// In classic programs on the tracepoints of system calls.
+    pub system_calls: bool,
 }
 
 impl Preemption {
@@ -32,6 +36,7 @@ impl Preemption {
         Self {
             functions,
             tracepoints: functions && facts.preemptible_tracepoints,
+            system_calls: functions && facts.preemptible_system_calls,
         }
     }
 
@@ -41,8 +46,9 @@ impl Preemption {
             || match hook.backend {
                 Backend::Fentry => self.functions,
                 Backend::Tracepoint => self.tracepoints,
+                Backend::SyscallTracepoint => self.system_calls,
                 // With preemption off, always.
-                Backend::Kprobe | Backend::SyscallTracepoint => false,
+                Backend::Kprobe => false,
             }
     }
 }
@@ -73,6 +79,7 @@ mod tests {
         Preemption::of(&Facts {
             preemptible_rcu: rcu,
             preemptible_tracepoints: tracepoints,
+            preemptible_system_calls: tracepoints,
             model: model.map(str::to_owned),
         })
     }
@@ -82,11 +89,12 @@ mod tests {
         let nowhere = Preemption::default();
         let functions = Preemption {
             functions: true,
-            tracepoints: false,
+            ..nowhere
         };
         let everywhere = Preemption {
             functions: true,
             tracepoints: true,
+            system_calls: true,
         };
         assert_eq!(facts(false, false, None), nowhere);
         assert_eq!(facts(true, false, Some("voluntary")), nowhere);

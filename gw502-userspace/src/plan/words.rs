@@ -27,6 +27,9 @@ pub const fn blind_to(capability: Capability, backend: Option<Backend>) -> Optio
         (Capability::ConnectResults, Some(Backend::SyscallTracepoint)) => {
             "io_uring; 32-bit processes; MPTCP's own socket"
         }
+        (Capability::ConnectResults, Some(Backend::Kprobe)) => {
+            "MPTCP's own socket; why one fails of many connects that wait at once (return_missed)"
+        }
         (Capability::ConnectResults, Some(_)) => "MPTCP's own socket",
         (Capability::Clients, Some(_)) => "HTTP/2 and HTTP/3 clients that cancel one request",
         (Capability::Drops, None) => "failed neighbours, which are named host-unreachable",

@@ -4,8 +4,10 @@
 use aya_ebpf::macros::{kprobe, kretprobe, tracepoint};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext, TracePointContext};
 use gw502_common::hooks::Backend;
+use gw502_common::wire::Pair;
 
 use super::{Given, Way, called, forbidden, granted, over};
+use crate::again::{self, Event, Turn};
 use crate::count;
 use crate::kernel::address::{Kernel, User};
 use crate::kernel::file::OpenSocket;
@@ -27,10 +29,60 @@ impl Way for Kprobe {
 /// checks it before it attaches (`format`).
 const ARGUMENTS: usize = 16;
 
+/// The event of a thread that enters `connect()`, or leaves it: it is in one at a time.
+#[inline(always)]
+fn event() -> Event {
+    Event::of(1, 0)
+}
+
 #[tracepoint]
 fn connect_called_tp(ctx: TracePointContext) -> u32 {
+    again::note_if_preempted(Pair::CallEntered, event());
+    enters(&ctx)
+}
+
+#[tracepoint]
+fn connect_called_again_tp(ctx: TracePointContext) -> u32 {
+    if again::missed(Pair::CallEntered, event(), Turn::Second) {
+        enters(&ctx);
+    }
+    0
+}
+
+#[tracepoint]
+fn connect_called_third_tp(ctx: TracePointContext) -> u32 {
+    if again::missed(Pair::CallEntered, event(), Turn::Third) {
+        enters(&ctx);
+    }
+    0
+}
+
+#[tracepoint]
+fn connect_returned_tp(ctx: TracePointContext) -> u32 {
+    again::note_if_preempted(Pair::CallLeft, event());
+    leaves(&ctx)
+}
+
+#[tracepoint]
+fn connect_returned_again_tp(ctx: TracePointContext) -> u32 {
+    if again::missed(Pair::CallLeft, event(), Turn::Second) {
+        leaves(&ctx);
+    }
+    0
+}
+
+#[tracepoint]
+fn connect_returned_third_tp(ctx: TracePointContext) -> u32 {
+    if again::missed(Pair::CallLeft, event(), Turn::Third) {
+        leaves(&ctx);
+    }
+    0
+}
+
+#[inline(always)]
+fn enters(ctx: &TracePointContext) -> u32 {
     let (Some(descriptor), Some(at), Some(len)) =
-        (argument(&ctx, 0), argument(&ctx, 1), argument(&ctx, 2))
+        (argument(ctx, 0), argument(ctx, 1), argument(ctx, 2))
     else {
         return 0;
     };
@@ -46,9 +98,9 @@ fn connect_called_tp(ctx: TracePointContext) -> u32 {
     0
 }
 
-#[tracepoint]
-fn connect_returned_tp(ctx: TracePointContext) -> u32 {
-    if let Some(result) = argument(&ctx, 0) {
+#[inline(always)]
+fn leaves(ctx: &TracePointContext) -> u32 {
+    if let Some(result) = argument(ctx, 0) {
         over::<Syscall>(result as i64);
     }
     0

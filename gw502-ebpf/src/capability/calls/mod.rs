@@ -20,7 +20,7 @@
 //! and what it calls may be.
 //! Trap: `raw_syscalls:sys_enter` is passed by every system call, and from 7.0 on a task can be
 //! preempted in a program there: all others then pass it unseen until that task runs again. The
-//! tracepoints of the one system call run their programs with preemption off, and only for it.
+//! tracepoints of the one system call run their programs only for it.
 //! Cost: functions, a pair of programs for each `connect()` of the host, which first ask whose it
 //! is; system calls, every one of the host passes both tracepoints and is asked for its number.
 //! Proto: int security_socket_connect(struct socket *sock, struct sockaddr *address, int addrlen)
@@ -32,6 +32,7 @@ mod hooks;
 mod trampolines;
 
 use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::helpers::bpf_jiffies64;
 use gw502_common::hooks::Backend;
 use gw502_common::tcp::errno;
 use gw502_common::wire::{Call, Connection, LossReason, SkipReason, call_flag};
@@ -45,8 +46,9 @@ use crate::kernel::file::{OpenSocket, Speaks};
 use crate::kernel::task::Process;
 use crate::maps::{CALLS, CONNECTIONS, REPORTED_CALLS};
 
-/// Programs of a row run right one after another; interrupts may come in between.
-const SAME_CALL_NS: u64 = 100_000_000;
+/// Programs of a row run right one after another; other tasks may come in between. A second, or what
+/// is near it: the length of a jiffy is the kernel's choice.
+const SAME_CALL_JIFFIES: u64 = 250;
 
 /// TCP takes up the attempt of the `connect()` that the current thread is in. Whether that was known
 /// before.
@@ -79,14 +81,23 @@ struct Given {
 /// A process enters `connect()`. Whose it is comes first: all others of the host pay for no more.
 #[inline(always)]
 fn called<W: Way>(socket: impl FnOnce() -> Option<OpenSocket>, given: Given) -> Lost {
-    let process = Process::current();
-    if !filter::named(process, &process.comm()) {
+    if !is_watched() {
         return None;
     }
     match socket() {
-        Some(socket) => remember::<W>(socket, given),
+        Some(socket) => {
+            count::settle(missed_before::<W>(socket));
+            remember::<W>(socket, given)
+        }
         None => None,
     }
+}
+
+/// A function of its own, for the stack that the name takes.
+#[inline(never)]
+fn is_watched() -> bool {
+    let process = Process::current();
+    filter::named(process, &process.comm())
 }
 
 /// A policy has been asked; its no is the end of the call.
@@ -147,40 +158,61 @@ fn remember<W: Way>(socket: OpenSocket, given: Given) -> Lost {
         call.connection.daddr = address;
         call.connection.dport = port;
     }
-    count::settle(started(process, &mut call));
+    // Of this time, if it goes on.
+    call.connection.start_jiffies = jiffies();
+    call.connection.start_ns = started_ns::<W>(process, socket);
     match CALLS.insert(process.tid(), &call, u64::from(BPF_ANY)) {
         Ok(()) => None,
         Err(_) => Some(LossReason::CallsFull),
     }
 }
 
-/// Writes down when the call began: now, or when it was first made if a signal has interrupted it
-/// since.
+/// When the call began: now, or when it was first made if it goes on.
 #[inline(always)]
-fn started(process: Process, call: &mut Call) -> Lost {
-    call.connection.start_ns = boot_ns();
+fn started_ns<W: Way>(process: Process, socket: OpenSocket) -> u64 {
+    if let Some(before) = CALLS.get_ptr(process.tid()) {
+        // SAFETY: a live map value that only this thread touches.
+        let before = unsafe { &*before };
+        if goes_on::<W>(before, socket) {
+            return before.connection.start_ns;
+        }
+    }
+    boot_ns()
+}
+
+#[inline(always)]
+fn jiffies() -> u64 {
+    // SAFETY: the helper has no precondition.
+    unsafe { bpf_jiffies64() }
+}
+
+/// Whether it is still the same call: a signal has interrupted it since (a kretprobe that has too
+/// many returns to wait for misses that), or another program of its row has just seen it.
+#[inline(always)]
+fn goes_on<W: Way>(before: &Call, socket: OpenSocket) -> bool {
+    let is_over = before.flags & (call_flag::GRANTED | call_flag::STARTED) != 0;
+    before.sock == socket.key()
+        && !is_over
+        && (before.flags & call_flag::INTERRUPTED != 0
+            || W::BACKEND as u8 == Backend::Kprobe as u8
+            || jiffies().saturating_sub(before.connection.start_jiffies) < SAME_CALL_JIFFIES)
+}
+
+/// The thread enters another `connect()`, and was not seen to leave the one before.
+#[inline(never)]
+fn missed_before<W: Way>(socket: OpenSocket) -> Lost {
+    let process = Process::current();
     let before = CALLS.get_ptr(process.tid())?;
     // SAFETY: a live map value that only this thread touches.
     let before = unsafe { &*before };
-    // A kretprobe that has too many returns to wait for misses the interruption itself. And of a row
-    // of programs, a later one may see the same call once more.
-    let goes_on = before.flags & call_flag::INTERRUPTED != 0
-        || call.backend == Backend::Kprobe as u8
-        || call
-            .connection
-            .start_ns
-            .saturating_sub(before.connection.start_ns)
-            < SAME_CALL_NS;
-    let is_over = before.flags & (call_flag::GRANTED | call_flag::STARTED) != 0;
-    if goes_on && !is_over && before.sock == call.sock {
-        call.connection.start_ns = before.connection.start_ns;
+    if goes_on::<W>(before, socket) {
         return None;
     }
     never_seen_to_return(process, before)
 }
 
-/// The thread is in another `connect()` by now. What became of `call` is known all the same if it
-/// was granted, or if TCP took it up and sees its end.
+/// What became of `call` is known all the same if it was granted, or if TCP took it up and sees its
+/// end.
 #[inline(always)]
 fn never_seen_to_return(process: Process, call: &Call) -> Lost {
     if call.flags & (call_flag::INTERRUPTED | call_flag::STARTED) != 0 {
