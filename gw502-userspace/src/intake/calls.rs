@@ -99,7 +99,7 @@ impl Calls {
     /// Whether the return of the call was missed: a kretprobe has only so many returns that it can
     /// wait for at a time (`maxactive`, `kernel/kprobes.c`), and calls that block take them up; and
     /// the kernel skips a program that is running already. (Of the kernel's own threads, which
-    /// connect for io_uring, no call is known.)
+    /// connect for `io_uring`, no call is known.)
     fn has_returned(&self, thread: u32, call: &Call) -> bool {
         processes::system_call(&self.root, call.connection.tgid, thread)
             .is_some_and(|number| !CONNECTS.contains(&number))

@@ -39,9 +39,7 @@ fn in_force(said: &str) -> Option<&str> {
 /// `preempt=` of the kernel's command line; the last one counts.
 fn asked_for(line: &str) -> Option<&str> {
     let words = line.split_ascii_whitespace();
-    words
-        .filter_map(|word| word.strip_prefix("preempt="))
-        .last()
+    words.rev().find_map(|word| word.strip_prefix("preempt="))
 }
 
 #[cfg(test)]

@@ -178,6 +178,7 @@ fn impossible(choice: &Choice, wish: Wish) -> Result<(), Impossible> {
 
 impl Plan {
     /// The same where tasks can be preempted inside programs.
+    #[must_use]
     pub fn with(self, preemption: Preemption) -> Self {
         Self { preemption, ..self }
     }

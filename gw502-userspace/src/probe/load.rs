@@ -208,7 +208,7 @@ impl Probe {
             log::debug!("{programs:?}: {misses:?} runs skipped, {turns:?}");
             plan::lost(&misses, turns.covered, turns.overwritten)
         });
-        // The kernel counts for each program on a kprobe or a classic tracepoint, too (6.7+).
+        // The kernel counts for each program on a kprobe, too (6.7+).
         let alone = used.iter().filter(|program| {
             let is_row = |(_, row): &(Pair, [&str; 3])| row.contains(program);
             !Pair::ALL.iter().any(is_row) && !program.starts_with("dropped")
