@@ -91,35 +91,6 @@ macro_rules! for_each_kernel_field {
     };
 }
 
-/// The same for the registers of a system call: number, and the first three arguments.
-#[cfg(any(target_arch = "x86_64", bpf_target_arch = "x86_64"))]
-#[macro_export]
-macro_rules! for_each_register {
-    ($consumer:ident) => {
-        $consumer! {
-            OFF_REGS_CALL: u64 = "pt_regs.orig_ax";
-            OFF_REGS_ARG1: u64 = "pt_regs.di";
-            OFF_REGS_ARG2: u64 = "pt_regs.si";
-            OFF_REGS_ARG3: u64 = "pt_regs.dx";
-        }
-    };
-}
-
-/// The same for the registers of a system call: number, and the first three arguments. The first
-/// shares its register with the result.
-#[cfg(any(target_arch = "aarch64", bpf_target_arch = "aarch64"))]
-#[macro_export]
-macro_rules! for_each_register {
-    ($consumer:ident) => {
-        $consumer! {
-            OFF_REGS_CALL: i32 = "pt_regs.syscallno";
-            OFF_REGS_ARG1: u64 = "pt_regs.orig_x0";
-            OFF_REGS_ARG2: u64 = "pt_regs.regs[1]";
-            OFF_REGS_ARG3: u64 = "pt_regs.regs[2]";
-        }
-    };
-}
-
 /// Number of `connect()` in the system call table.
 #[cfg(any(target_arch = "x86_64", bpf_target_arch = "x86_64"))]
 pub const CONNECT: u32 = 42;
@@ -139,9 +110,8 @@ macro_rules! table {
     };
 }
 
-/// The table as data, in its two parts.
-pub const KERNEL_FIELDS: [&[KernelField]; 2] =
-    [for_each_kernel_field!(table), for_each_register!(table)];
+/// The table as data.
+pub const KERNEL_FIELDS: &[KernelField] = for_each_kernel_field!(table);
 
 /// The enum of the reasons for which the kernel drops a packet (Linux 5.18+), and the one that is
 /// looked for.

@@ -3,9 +3,10 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
+use gw502_common::tcp::SUN_PATH;
 use gw502_common::wire::{
     AcceptFacts, Attempt, Call, Clients, Connection, Departure, Dismissal, Flow, IcmpError,
-    ListenKey, Listening, LossReason, Pair, ProxyKey, QueueCounts, SkipReason, Unaccepted,
+    ListenKey, Listening, LossReason, Pair, ProxyKey, QueueCounts, SkipReason, Turns, Unaccepted,
     UnixAddress, UnixKey, UpstreamCounts, UpstreamKey,
 };
 
@@ -63,7 +64,7 @@ pub(crate) static WANTED_UNIX: HashMap<UnixAddress, u8> = HashMap::with_max_entr
 /// Unix sockets of the host's own services, by how their path begins. What the C library connects
 /// to on behalf of a proxy (users, names, the log) is no upstream.
 #[map]
-pub(crate) static SERVICES: LpmTrie<[u8; 108], u8> = LpmTrie::with_max_entries(64, 0);
+pub(crate) static SERVICES: LpmTrie<[u8; SUN_PATH], u8> = LpmTrie::with_max_entries(64, 0);
 
 /// Networks to watch, over the 16 bytes of an address: IPv4 prefixes are 96 bits longer.
 #[map]
@@ -135,12 +136,12 @@ pub(crate) static SERVERS_ENDED: LruHashMap<Flow, Departure> =
 #[map]
 pub(crate) static UNACCEPTED: LruHashMap<Flow, Unaccepted> = LruHashMap::with_max_entries(8192, 0);
 
-/// The event that the first program of a [`Pair`] was last run for on this CPU.
+/// The event that the programs of a [`Pair`] run for on this CPU: the note of the first of them.
 #[map]
 pub(crate) static DONE: PerCpuArray<Event> =
     PerCpuArray::with_max_entries(Pair::ALL.len() as u32, 0);
 
-/// How often the second program of a [`Pair`] did the work.
+/// How the programs of a [`Pair`] took turns.
 #[map]
-pub(crate) static COVERED: PerCpuArray<u64> =
+pub(crate) static TURNS: PerCpuArray<Turns> =
     PerCpuArray::with_max_entries(Pair::ALL.len() as u32, 0);

@@ -28,7 +28,7 @@ use aya_ebpf::macros::{btf_tracepoint, fentry, kprobe};
 use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, ProbeContext};
 use gw502_common::wire::{AcceptFacts, Attempt, Pair, QueueCounts, UpstreamKey};
 
-use crate::again::{self, Event};
+use crate::again::{self, Event, Turn};
 use crate::count::{self, Lost};
 use crate::globals::{CFG_LISTEN_OVERFLOW, frozen};
 use crate::kernel::listener::{Listener, Queue};
@@ -72,7 +72,7 @@ fn handshake_over_v6_kprobe(ctx: ProbeContext) -> u32 {
 #[btf_tracepoint(function = "kfree_skb")]
 fn queue_overflowed_tpbtf(ctx: BtfTracePointContext) -> i32 {
     if is_overflow(&ctx) {
-        again::note(Pair::QueueOverflowed, event(&ctx));
+        again::note(Pair::QueueOverflowed, Event::of(ctx.arg(0), 0));
         dropped_by(&ctx);
     }
     0
@@ -80,8 +80,18 @@ fn queue_overflowed_tpbtf(ctx: BtfTracePointContext) -> i32 {
 
 #[btf_tracepoint(function = "kfree_skb")]
 fn queue_overflowed_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    if is_overflow(&ctx) && again::missed(Pair::QueueOverflowed, event(&ctx)) {
-        dropped_by(&ctx);
+    again(&ctx, Turn::Second)
+}
+
+#[btf_tracepoint(function = "kfree_skb")]
+fn queue_overflowed_third_tpbtf(ctx: BtfTracePointContext) -> i32 {
+    again(&ctx, Turn::Third)
+}
+
+#[inline(always)]
+fn again(ctx: &BtfTracePointContext, turn: Turn) -> i32 {
+    if is_overflow(ctx) && again::missed(Pair::QueueOverflowed, Event::of(ctx.arg(0), 0), turn) {
+        dropped_by(ctx);
     }
     0
 }
@@ -89,14 +99,6 @@ fn queue_overflowed_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn is_overflow(ctx: &BtfTracePointContext) -> bool {
     ctx.arg::<u32>(2) == frozen(&CFG_LISTEN_OVERFLOW)
-}
-
-#[inline(always)]
-fn event(ctx: &BtfTracePointContext) -> Event {
-    Event {
-        sock: ctx.arg(0),
-        what: 0,
-    }
 }
 
 #[inline(always)]

@@ -9,7 +9,6 @@ pub(crate) mod address;
 pub(crate) mod file;
 pub(crate) mod listener;
 pub(crate) mod packet;
-pub(crate) mod regs;
 pub(crate) mod sock;
 pub(crate) mod task;
 

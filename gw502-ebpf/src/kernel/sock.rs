@@ -3,7 +3,7 @@
 
 use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns};
-use gw502_common::tcp::{SHUTDOWN_BOTH, state};
+use gw502_common::tcp::{IPPROTO_TCP, SHUTDOWN_BOTH, family, state};
 use gw502_common::wire::{
     Attempt, Connection, Flow, LossReason, SocketFacts, UpstreamKey, last_word,
 };
@@ -20,11 +20,6 @@ use crate::globals::{
     OFF_TP_WRITE_SEQ, OFF_TP_WSTAMP, frozen,
 };
 use crate::kernel::{load, opaque, probe};
-
-/// `AF_INET6`, `include/linux/socket.h`.
-const AF_INET6: u16 = 10;
-/// `IPPROTO_TCP`. MPTCP's own socket has 262 and passes through the same tracepoints.
-const IPPROTO_TCP: u16 = 6;
 
 /// A `struct sock *` that the verifier knows as such.
 #[derive(Clone, Copy)]
@@ -86,7 +81,7 @@ impl Sock {
     /// An IPv6 socket that connects to a v4-mapped address already holds it in mapped form.
     #[inline(always)]
     fn address(self, v4: &'static u64, v6: &'static u64) -> [u8; 16] {
-        if self.family() == AF_INET6 {
+        if self.family() == family::INET6 {
             return self.load(v6);
         }
         let [a, b, c, d] = self.load::<u32>(v4).to_ne_bytes();

@@ -171,6 +171,7 @@ impl Live {
                 }
             }
         }
+        calls.left(clock::boot_ns().map_err(io::Error::from)?)?;
         probe.detach();
         let mut take = |failure: &Failure| all(Moment::Event(failure));
         ring.drain(|record| stages.hand_over(&record, &mut take, &mut flow))?;
@@ -199,16 +200,16 @@ fn count(
     for (upstream, totals) in calls.totals() {
         counted.add(upstream, totals);
     }
-    let covered = counters.covered()?;
+    let turns = counters.turns()?;
     let ours = [
         ("undecodable", stages.undecodable),
-        ("recursion", probe.recursion_misses(&covered)),
+        ("recursion", probe.recursion_misses(&turns)),
         ("return_missed", calls.missed()),
     ];
     let ours = ours.into_iter().filter(|(_, count)| *count > 0);
-    counted
-        .losses
-        .extend(ours.map(|(reason, count)| (reason.to_owned(), count)));
+    for (reason, count) in ours {
+        *counted.losses.entry(reason.to_owned()).or_default() += count;
+    }
     Ok(counted)
 }
 

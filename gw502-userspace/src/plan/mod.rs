@@ -5,12 +5,14 @@
 //! compared: what counts is that a program was loaded, or why it was not.
 
 mod examined;
+mod preemption;
 mod words;
 
 use gw502_common::hooks::{Backend, Capability, HOOKS, Hook};
 use serde::{Deserialize, Serialize};
 
 pub use examined::{Accepted, Examined};
+pub use preemption::{Facts, Preemption, lost};
 pub use words::{Blind, blind_to, listed, sees};
 
 /// What the kernel said to the programs of one backend of one capability.
@@ -63,6 +65,8 @@ pub struct Choice {
 pub struct Plan {
     /// One for each capability, in their order.
     pub choices: Vec<Choice>,
+    /// Where a task can be preempted inside a program.
+    pub preemption: Preemption,
 }
 
 /// Why a wish cannot be met.
@@ -138,6 +142,7 @@ pub fn plan(trials: &[Trial], wish: Wish) -> Result<Plan, Impossible> {
     }
     Ok(Plan {
         choices: choices.into(),
+        preemption: Preemption::default(),
     })
 }
 
@@ -183,6 +188,12 @@ fn impossible(choice: &Choice, wish: Wish) -> Result<(), Impossible> {
 }
 
 impl Plan {
+    /// The same where tasks can be preempted inside programs.
+    #[must_use]
+    pub fn with(self, preemption: Preemption) -> Self {
+        Self { preemption, ..self }
+    }
+
     /// How a capability is seen.
     pub fn backend(&self, capability: Capability) -> Option<Backend> {
         let choice = |choice: &&Choice| choice.capability == capability;
@@ -194,6 +205,7 @@ impl Plan {
         HOOKS
             .iter()
             .filter(|hook| self.backend(hook.capability) == Some(hook.backend))
+            .filter(|hook| self.preemption.needs(hook))
     }
 
     /// The names of the backends in use, the best first.

@@ -49,6 +49,10 @@ const NEIGHBOURS: Blind = blind(
     "failed neighbours, which are named host-unreachable",
 );
 const FAST_OPEN: Blind = blind("fast-open-by-sendto", "sendto(MSG_FASTOPEN)");
+const MANY_WAIT: Blind = blind(
+    "many-connects-wait",
+    "why one fails of many connects that wait at once (return_missed)",
+);
 const QUEUE_SYNS: Blind = blind(
     "syns-at-full-queues",
     "SYNs dropped by full accept queues: the listener is looked at afterwards",
@@ -78,6 +82,7 @@ pub const fn blind_to(capability: Capability, backend: Option<Backend>) -> &'sta
         (Capability::ConnectResults, Some(Backend::SyscallTracepoint)) => {
             &[IO_URING, BITS_32, MPTCP, FAST_OPEN]
         }
+        (Capability::ConnectResults, Some(Backend::Kprobe)) => &[MPTCP, FAST_OPEN, MANY_WAIT],
         (Capability::ConnectResults, Some(_)) => &[MPTCP, FAST_OPEN],
         (Capability::Clients, Some(_)) => &[HTTP2_CANCEL],
         (Capability::Drops, None) => &[NEIGHBOURS],

@@ -5,9 +5,8 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use aya::maps::{MapData, RingBuf};
 use aya::{Btf, Ebpf, EbpfLoader, Endianness};
-use gw502_common::hooks::{Capability, Place};
 use gw502_common::settings;
-use gw502_common::wire::{Clients, ListenKey, Pair, ProxyKey};
+use gw502_common::wire::{Clients, ListenKey, Pair, ProxyKey, Turns};
 
 use super::ProbeError;
 use super::fill::{
@@ -23,10 +22,11 @@ use crate::intake::servers::Servers;
 use crate::kernel::cgroup::Cgroup;
 use crate::kernel::layout::KernelLayout;
 use crate::kernel::listeners::Listener;
+use crate::kernel::preemption;
 use crate::kernel::processes::same_name;
 use crate::kernel::root::KernelRoot;
 use crate::kernel::symbols::Symbols;
-use crate::plan::{Examined, Plan, Wish, plan};
+use crate::plan::{self, Examined, Plan, Preemption, Wish, plan};
 
 /// The object that the build script made. 32-byte alignment is what the parser asks for.
 pub(super) static OBJECT: &[u8] =
@@ -77,7 +77,9 @@ impl Probe {
         let btf = btf(root)?;
         let symbols = Symbols::read(root);
         let code = neighbour_code(&symbols);
-        let mut ebpf = open(&btf, code, layout, watch)?;
+        let preemption = Preemption::of(&preemption::facts(root, layout, &symbols));
+        log::debug!("tasks can be preempted inside programs: {preemption:?}");
+        let mut ebpf = open(&btf, code, layout, watch, preemption)?;
         let names = watch.names.iter().map(|name| comm(name));
         fill_set(&mut ebpf, "PROXIES", names)?;
         fill_set(&mut ebpf, "PIDS", watch.pids.iter().copied())?;
@@ -90,9 +92,12 @@ impl Probe {
             symbols: &symbols,
             knows_neighbour_code: code.iter().any(|address| *address > 0),
             unusable: unusable(layout)?,
+            preemption,
         };
         let examined = trials(&mut ebpf, &btf, &kernel, wish, Extent::Enough)?;
-        let plan = plan(&examined.trials, wish).map_err(ProbeError::Impossible)?;
+        let plan = plan(&examined.trials, wish)
+            .map_err(ProbeError::Impossible)?
+            .with(preemption);
         #[cfg(feature = "ebpf-log")]
         super::log::forward(&mut ebpf);
         Ok(Self {
@@ -112,7 +117,8 @@ impl Probe {
         };
         let symbols = Symbols::read(root);
         let code = neighbour_code(&symbols);
-        let mut ebpf = open(&btf, code, layout, &watch)?;
+        let preemption = Preemption::of(&preemption::facts(root, layout, &symbols));
+        let mut ebpf = open(&btf, code, layout, &watch, preemption)?;
         let wish = Wish::default();
         let kernel = Kernel {
             root,
@@ -120,6 +126,7 @@ impl Probe {
             symbols: &symbols,
             knows_neighbour_code: code.iter().any(|address| *address > 0),
             unusable: unusable(layout)?,
+            preemption,
         };
         Ok(Examined {
             object_bytes: OBJECT.len(),
@@ -186,8 +193,8 @@ impl Probe {
         let unix = take(&mut self.ebpf, "UNIX_UPSTREAMS")?;
         let losses = take(&mut self.ebpf, "LOSSES")?;
         let skips = take(&mut self.ebpf, "SKIPS")?;
-        let covered = take(&mut self.ebpf, "COVERED")?;
-        Counters::new(upstreams, unix, losses, skips, covered).map_err(|source| ProbeError::Map {
+        let turns = take(&mut self.ebpf, "TURNS")?;
+        Counters::new(upstreams, unix, losses, skips, turns).map_err(|source| ProbeError::Map {
             map: "UPSTREAMS",
             source,
         })
@@ -214,21 +221,26 @@ impl Probe {
         })
     }
 
-    /// Runs that the kernel skipped because the program was already running on that CPU
-    /// (`recursion_misses` of `bpf_prog_info`, Linux 5.12+; zero before), and that the second
-    /// program of its pair did not do in its place either. `covered` is what those did.
-    pub fn recursion_misses(&self, covered: &[u64]) -> u64 {
-        let pairs = Pair::ALL.iter().zip(covered);
-        let paired: u64 = pairs
-            .map(|((_, first), done)| misses(&self.ebpf, first).saturating_sub(*done))
-            .sum();
-        // Those on functions have no second: a task that runs one may be preempted by a task that
-        // comes to the same place, and kprobes keep each other off a CPU.
-        let alone = self.plan.programs();
-        let alone = alone.filter(|hook| {
-            hook.capability == Capability::ConnectResults || hook.place != Place::Tracepoint
+    /// Events that no program saw: the kernel skips one that is already running on that CPU
+    /// (`recursion_misses` of `bpf_prog_info`, Linux 5.12+; zero before). `turns` is what the
+    /// programs behind it did in its place.
+    pub fn recursion_misses(&self, turns: &[Turns]) -> u64 {
+        let used: Vec<_> = self.plan.programs().map(|hook| hook.program).collect();
+        let rows = Pair::ALL.iter().zip(turns).map(|((_, programs), turns)| {
+            let here = programs.iter().filter(|program| used.contains(program));
+            let misses: Vec<_> = here.map(|program| misses(&self.ebpf, program)).collect();
+            log::debug!("{programs:?}: {misses:?} runs skipped, {turns:?}");
+            plan::lost(&misses, turns.covered, turns.overwritten)
         });
-        alone.fold(paired, |sum, hook| sum + misses(&self.ebpf, hook.program))
+        // The kernel counts for each program on a kprobe, too (6.7+).
+        let alone = used.iter().filter(|program| {
+            let is_row = |(_, row): &(Pair, [&str; 3])| row.contains(program);
+            !Pair::ALL.iter().any(is_row) && !program.starts_with("dropped")
+        });
+        rows.sum::<u64>()
+            + alone
+                .map(|program| misses(&self.ebpf, program))
+                .sum::<u64>()
     }
 }
 
@@ -257,6 +269,7 @@ fn open(
     neighbour_code: [u64; 4],
     layout: &KernelLayout,
     watch: &Watch,
+    preemption: Preemption,
 ) -> Result<Ebpf, ProbeError> {
     if OBJECT.is_empty() {
         return Err(ProbeError::NoObject);
@@ -266,6 +279,8 @@ fn open(
     let neighbour_failed = layout.neighbour_failed.unwrap_or(0);
     let listen_overflow = layout.listen_overflow.unwrap_or(0);
     let abort_on_overflow = layout.abort_on_overflow.unwrap_or(0);
+    let tracepoints_preempted = u32::from(preemption.tracepoints);
+    let functions_preempted = u32::from(preemption.functions);
     let upstreams = u32::from(!watch.upstreams.is_empty());
     let Cgroup { id, level } = watch.cgroup.unwrap_or(Cgroup { id: 0, level: 0 });
     let mut loader = EbpfLoader::new();
@@ -280,6 +295,12 @@ fn open(
         .override_global(settings::NEIGHBOUR_CODE, &neighbour_code, true)
         .override_global(settings::LISTEN_OVERFLOW, &listen_overflow, true)
         .override_global(settings::ABORT_ON_OVERFLOW, &abort_on_overflow, true)
+        .override_global(
+            settings::TRACEPOINTS_PREEMPTED,
+            &tracepoints_preempted,
+            true,
+        )
+        .override_global(settings::FUNCTIONS_PREEMPTED, &functions_preempted, true)
         .override_global(settings::SEND_RESET_REASON, &send_reset_reason, true);
     for (global, offset) in &layout.offsets {
         loader.override_global(global, offset, true);
@@ -296,16 +317,14 @@ fn misses(ebpf: &Ebpf, program: &str) -> u64 {
             .find_map(|line| line.strip_prefix("recursion_misses:"))?;
         line.trim().parse().ok()
     };
-    let misses = read().unwrap_or(0);
-    log::debug!("{program}: {misses} runs skipped by the kernel");
-    misses
+    read().unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use gw502_common::hooks::{Backend, HOOKS};
+    use gw502_common::hooks::{Backend, HOOKS, Place};
     use gw502_common::kernel_fields::KERNEL_FIELDS;
     use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 
@@ -329,19 +348,16 @@ mod tests {
 
     #[test]
     fn the_object_holds_the_programs_of_the_table_and_no_others() {
-        for (section, backends, place) in [
-            (
-                "tp_btf",
-                [Backend::Tracepoint, Backend::SyscallTracepoint],
-                Place::Tracepoint,
-            ),
-            ("fentry", [Backend::Fentry; 2], Place::Entry),
-            ("fexit", [Backend::Fentry; 2], Place::Return),
-            ("kprobe", [Backend::Kprobe; 2], Place::Entry),
-            ("kretprobe", [Backend::Kprobe; 2], Place::Return),
+        for (section, backend, place) in [
+            ("tp_btf", Backend::Tracepoint, Place::Tracepoint),
+            ("tracepoint", Backend::SyscallTracepoint, Place::Tracepoint),
+            ("fentry", Backend::Fentry, Place::Entry),
+            ("fexit", Backend::Fentry, Place::Return),
+            ("kprobe", Backend::Kprobe, Place::Entry),
+            ("kretprobe", Backend::Kprobe, Place::Return),
         ] {
             let hooks = HOOKS.iter();
-            let here = hooks.filter(|hook| backends.contains(&hook.backend) && hook.place == place);
+            let here = hooks.filter(|hook| hook.backend == backend && hook.place == place);
             let table: BTreeSet<_> = here.map(|hook| hook.program.to_owned()).collect();
             assert_eq!(symbols(section, SymbolKind::Text), table, "{section}");
         }
@@ -349,7 +365,7 @@ mod tests {
 
     #[test]
     fn the_object_holds_a_global_for_each_kernel_field_and_setting() {
-        let fields = KERNEL_FIELDS.into_iter().flatten();
+        let fields = KERNEL_FIELDS.iter();
         let fields = fields.map(|field| field.global);
         let table: BTreeSet<_> = fields.chain(settings::ALL).map(str::to_owned).collect();
         let globals: BTreeSet<_> = symbols(".rodata", SymbolKind::Data)

@@ -7,6 +7,7 @@ mod load;
 mod log;
 mod needs;
 mod programs;
+mod tracefs;
 mod trial;
 
 pub use error::ProbeError;

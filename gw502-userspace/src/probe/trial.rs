@@ -13,7 +13,7 @@ use super::{ProbeError, programs};
 use crate::kernel::layout::KernelLayout;
 use crate::kernel::root::KernelRoot;
 use crate::kernel::symbols::Symbols;
-use crate::plan::{self, Accepted, Examined, Trial, Wish};
+use crate::plan::{self, Accepted, Examined, Preemption, Trial, Wish};
 
 /// Kernels from about 5.7 to 6.8 can lock up for good when a trampoline is taken out while a
 /// process exits (`synchronize_rcu_tasks()` waits for what `do_exit()` holds). They are known by
@@ -38,6 +38,7 @@ pub(super) struct Kernel<'a> {
     pub(super) knows_neighbour_code: bool,
     /// Programs that read what this kernel does not have, and what that is.
     pub(super) unusable: BTreeMap<String, String>,
+    pub(super) preemption: Preemption,
 }
 
 /// Offers the kernel the programs that `wish` allows.
@@ -64,7 +65,7 @@ pub(super) fn trials(
             if accepted && extent == Extent::Enough {
                 break;
             }
-            for hook in plan::programs(capability, backend) {
+            for hook in needed(kernel, capability, backend) {
                 if accepted {
                     let verified_instructions = programs::verified(ebpf, hook);
                     examined.accepted.push(Accepted {
@@ -79,6 +80,16 @@ pub(super) fn trials(
     Ok(examined)
 }
 
+/// The programs of a backend that this kernel needs.
+fn needed(
+    kernel: &Kernel<'_>,
+    capability: Capability,
+    backend: Backend,
+) -> impl Iterator<Item = &'static Hook> {
+    let preemption = kernel.preemption;
+    plan::programs(capability, backend).filter(move |hook| preemption.needs(hook))
+}
+
 /// Loads the programs of a backend; why not, when one is refused. Only what we are to blame for, or
 /// may not do, is an error.
 fn offer(
@@ -91,16 +102,18 @@ fn offer(
     if let Some(why) = known_trouble(kernel, capability, backend) {
         return Ok(Some(why));
     }
-    for hook in plan::programs(capability, backend) {
+    for hook in needed(kernel, capability, backend) {
         match programs::load(ebpf, btf, hook) {
-            // A kprobe is only known to be possible once it was there.
-            Ok(()) if backend == Backend::Kprobe => match programs::attach(ebpf, hook) {
-                Ok(attached) => drop(attached),
-                Err(ProbeError::Program { target, source, .. }) => {
-                    return Ok(Some(words(target, &source)));
+            // These are only known to be possible once they were there.
+            Ok(()) if matches!(backend, Backend::Kprobe | Backend::SyscallTracepoint) => {
+                match programs::attach(ebpf, hook) {
+                    Ok(attached) => drop(attached),
+                    Err(ProbeError::Program { target, source, .. }) => {
+                        return Ok(Some(words(target, &source)));
+                    }
+                    Err(error) => return Err(error),
                 }
-                Err(error) => return Err(error),
-            },
+            }
             Ok(()) => {}
             Err(ProbeError::Program { target, source, .. }) if !capability.is_essential() => {
                 log::debug!("{} refused: {source:#?}", hook.program);

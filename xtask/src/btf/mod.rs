@@ -48,11 +48,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
 }
 
 fn write(folder: &Path, name: &str, whole: &[u8]) -> Result<()> {
-    let paths: Vec<&str> = KERNEL_FIELDS
-        .into_iter()
-        .flatten()
-        .map(|field| field.path)
-        .collect();
+    let paths: Vec<&str> = KERNEL_FIELDS.iter().map(|field| field.path).collect();
     let wanted = Wanted {
         paths: &paths,
         functions: TRACE_TYPES,

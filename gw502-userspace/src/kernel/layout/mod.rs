@@ -77,6 +77,11 @@ pub struct KernelLayout {
     pub listen_overflow: Option<u32>,
     /// Where in `struct net` the first byte of `tcp_abort_on_overflow` is.
     pub abort_on_overflow: Option<u64>,
+    /// Whether a task can be preempted while it reads under RCU (`CONFIG_PREEMPT_RCU`), as BPF
+    /// programs do.
+    pub preemptible_rcu: bool,
+    /// Whether SRCU has its fast flavour (Linux 6.15+).
+    pub fast_srcu: bool,
 }
 
 /// Reads the BTF of `path` and resolves the whole table.
@@ -91,7 +96,7 @@ pub fn read(path: &Path) -> Result<KernelLayout, LayoutError> {
 /// Resolves the whole table in `btf`.
 pub fn resolve(btf: &Btf) -> Result<KernelLayout, LayoutError> {
     let (mut offsets, mut lacking) = (Vec::new(), Vec::new());
-    for field in KERNEL_FIELDS.into_iter().flatten() {
+    for field in KERNEL_FIELDS {
         match offset(btf, field)? {
             Ok(offset) => offsets.push((field.global, offset)),
             Err(lack) => lacking.push((field.global, lack)),
@@ -107,6 +112,8 @@ pub fn resolve(btf: &Btf) -> Result<KernelLayout, LayoutError> {
         neighbour_failed: value(btf, of, name),
         listen_overflow: value(btf, of, "SKB_DROP_REASON_TCP_LISTEN_OVERFLOW"),
         abort_on_overflow: abort_on_overflow(btf),
+        preemptible_rcu: has_member(btf, "task_struct", "rcu_read_lock_nesting"),
+        fast_srcu: structure(btf, "srcu_ctr").is_some(),
     })
 }
 
@@ -129,11 +136,7 @@ fn offset(btf: &Btf, field: &KernelField) -> Result<Result<u64, Lacking>, Layout
     };
     let mut parts = field.path.split('.');
     let root = parts.next().unwrap_or_default();
-    let Some(mut here) = btf
-        .resolve_types_by_name(root)
-        .ok()
-        .and_then(|types| types.into_iter().find(|t| matches!(t, Type::Struct(_))))
-    else {
+    let Some(mut here) = structure(btf, root) else {
         return Ok(Err(Lacking::Struct {
             name: root.to_owned(),
             path: field.path,
@@ -252,6 +255,15 @@ fn value(btf: &Btf, of: &str, name: &str) -> Option<u32> {
     })?;
     let called = |member: &&EnumMember| btf.resolve_name(*member).is_ok_and(|n| n == name);
     members.iter().find(called).map(EnumMember::val)
+}
+
+fn structure(btf: &Btf, name: &str) -> Option<Type> {
+    let mut types = btf.resolve_types_by_name(name).ok()?.into_iter();
+    types.find(|found| matches!(found, Type::Struct(_)))
+}
+
+fn has_member(btf: &Btf, of: &str, name: &str) -> bool {
+    structure(btf, of).is_some_and(|found| find(btf, &found, name).is_ok_and(|m| m.is_some()))
 }
 
 /// Number of parameters of the function behind the typedef `name`.

@@ -42,7 +42,7 @@ fn every_field_is_found_on_every_kernel() {
     for kernel in KERNELS {
         write!(table, "  {kernel:>13}").unwrap();
     }
-    for field in KERNEL_FIELDS.into_iter().flatten() {
+    for field in KERNEL_FIELDS {
         write!(table, "\n{:54}{:5}", field.path, field.size).unwrap();
         for layout in &layouts {
             let found = layout
