@@ -6,6 +6,42 @@ use self::made::{
 use super::*;
 use crate::event::{Evidence, Phase};
 
+/// One that was killed, beside one that is well.
+pub(crate) fn killed() -> Script {
+    let mut script = Script::new();
+    script.good(1).good_at(9001, 7).second();
+    for ago in 1..=35 {
+        script.fail(exited(4090, "SIGKILL", ago * 100)).wait_ms(100);
+    }
+    script.wait_ms(500).pass(0);
+    script
+}
+
+/// One that is well.
+pub(crate) fn well() -> Script {
+    let mut script = Script::new();
+    script
+        .good(100)
+        .second()
+        .good(100)
+        .second()
+        .good(100)
+        .second();
+    script
+}
+
+/// So many that fail alike.
+pub(crate) fn many(upstreams: u16) -> Script {
+    let mut script = Script::new();
+    for port in 9000..9000 + upstreams {
+        for _ in 0..4 {
+            script.fail(refused(port, 0));
+        }
+    }
+    script.second();
+    script
+}
+
 fn only(script: &Script) -> Diagnosis {
     let mut report = script.report();
     assert_eq!(report.diagnoses.len(), 1, "{report:?}");
