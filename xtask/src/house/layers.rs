@@ -18,6 +18,7 @@ const PURE: &[&str] = &[
     "render",
     "intake/decode",
     "enrich/names/address",
+    "enrich/names/nginx/tokens",
 ];
 
 /// What they must not name.
