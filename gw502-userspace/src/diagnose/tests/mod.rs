@@ -324,6 +324,27 @@ fn a_recording_without_snapshots_is_judged_by_its_sums() {
     assert_eq!(report.diagnoses[0].attempts, 36);
 }
 
+/// A run may end at any moment after the last whole second.
+#[test]
+fn the_last_moments_count_as_well() {
+    let mut script = Script::new();
+    script
+        .good(1)
+        .second()
+        .fail(no_listener())
+        .wait_ms(100)
+        .second();
+    for _ in 0..9 {
+        script.fail(no_listener());
+    }
+    script.wait_ms(100).pass(0);
+    assert_eq!(only(&script).state, State::Degraded);
+    script.engine.close();
+    assert_eq!(only(&script).state, State::Failing);
+    script.engine.close();
+    assert_eq!(only(&script).state, State::Failing, "twice is once");
+}
+
 /// One that was cut off may not even have those.
 #[test]
 fn without_any_counter_the_failures_are_still_diagnosed() {
