@@ -12,3 +12,4 @@ mod trial;
 
 pub use error::ProbeError;
 pub use load::{Probe, Watch};
+pub use tracefs::with as with_tracefs;

@@ -17,7 +17,7 @@ const TRACEFS: &str = "/sys/kernel/tracing";
 const ARGUMENTS: usize = 16;
 
 /// Does `attach` with tracefs mounted, to a system call's tracepoint of that name.
-pub(super) fn with<T: Send>(
+pub fn with<T: Send>(
     name: &str,
     attach: impl FnOnce() -> Result<T, ProgramError> + Send,
 ) -> Result<T, ProgramError> {

@@ -11,6 +11,7 @@ use aya::programs::tp_btf::BtfTracePointLink;
 use aya::programs::trace_point::TracePointLink;
 use aya::{Btf, Ebpf, EbpfLoader};
 use gw502_common::hooks::{Backend, Hook, Place};
+use gw502_userspace::probe::with_tracefs;
 
 /// The loaded programs.
 #[derive(Debug)]
@@ -103,8 +104,11 @@ fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<Link> {
             Link::Kprobe(program.take_link(id)?)
         }
         Program::TracePoint(program) => {
-            let id = program.attach("syscalls", hook.target)?;
-            Link::SystemCall(program.take_link(id)?)
+            let attach = || {
+                let id = program.attach("syscalls", hook.target)?;
+                program.take_link(id)
+            };
+            Link::SystemCall(with_tracefs(hook.target, attach)?)
         }
         other => bail!("a {:?} is on no hook of gw502", other.prog_type()),
     })
