@@ -11,6 +11,7 @@
 //! - [`enrich`]: adds what only the live host knows.
 //! - [`rule`]: pure; one rule a cause: the finer cause from that evidence, its words, its runbook page.
 //! - [`aggregate`]: pure; per-upstream totals.
+//! - [`diagnose`]: pure; what is wrong with which upstream, since when, and why.
 //! - [`render`]: pure; text and JSON.
 //! - [`sink`]: writes what was rendered.
 //!
@@ -23,6 +24,7 @@ pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod demo;
+pub mod diagnose;
 pub mod enrich;
 pub mod event;
 pub mod intake;

@@ -1,10 +1,21 @@
 //! Pure: per-upstream totals over a run, from the kernel's counters and the events that came.
 
-use std::collections::BTreeMap;
+mod snapshot;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::snapshot::{Changes, Snapshot};
 use crate::event::{Cause, Class, Failure, Upstream};
+
+/// Upstreams that have an account of their own: as many as the kernel side has counters for (4,096
+/// over TCP, 1,024 unix sockets). The others share one.
+pub const UPSTREAMS: usize = 4096 + 1024;
+
+/// Longest path of a unix socket that has an account of its own, in bytes. `sun_path` has 108, and
+/// a zero byte is written as one character; only a recording that is not ours has more.
+const LONGEST_PATH: usize = 3 * 108;
 
 /// Everything that the kernel side counted in a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +54,24 @@ pub struct UpstreamId {
     pub netns: u32,
 }
 
+impl UpstreamId {
+    /// The upstream of an event.
+    pub fn of(failure: &Failure) -> Self {
+        Self {
+            upstream: failure.upstream.clone(),
+            netns: failure.netns,
+        }
+    }
+
+    /// Whether it may have an account of its own, which takes room for its name.
+    pub fn is_sound(&self) -> bool {
+        match &self.upstream {
+            Upstream::Tcp(_) => true,
+            Upstream::Unix { path } => path.len() <= LONGEST_PATH,
+        }
+    }
+}
+
 /// What the kernel counted of an upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
@@ -57,9 +86,9 @@ pub struct Totals {
 /// Events of an upstream by their kind: all that a recording keeps of those it does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Portion {
-    /// The upstream.
+    /// The upstream; `None` for all that found no room of their own.
     #[serde(flatten)]
-    pub id: UpstreamId,
+    pub id: Option<UpstreamId>,
     /// How many of each class and cause.
     pub kinds: Vec<(Class, Cause, u64)>,
     /// `CLOCK_BOOTTIME` of the first failure among them.
@@ -86,24 +115,37 @@ struct Seen {
     since_ns: Option<u64>,
 }
 
-/// Events of a run, added up.
+impl Seen {
+    fn add(&mut self, kind: (Class, Cause), count: u64) {
+        let total = self.kinds.entry(kind).or_default();
+        *total = total.saturating_add(count);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (kind, count) in &other.kinds {
+            self.add(*kind, *count);
+        }
+        self.since_ns = earlier(self.since_ns, other.since_ns);
+    }
+
+    fn events(&self) -> u64 {
+        sum(self.kinds.values().copied())
+    }
+}
+
+/// Events of a run, added up: at most [`UPSTREAMS`] of them by upstream, the rest in one sum.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     seen: BTreeMap<UpstreamId, Seen>,
+    /// Of the upstreams that found no room.
+    other: Seen,
 }
 
 impl Tally {
     /// Adds an event.
     pub fn add(&mut self, failure: &Failure) {
-        let id = UpstreamId {
-            upstream: failure.upstream.clone(),
-            netns: failure.netns,
-        };
-        let seen = self.seen.entry(id).or_default();
-        *seen
-            .kinds
-            .entry((failure.class, failure.cause))
-            .or_default() += 1;
+        let seen = self.account(Some(UpstreamId::of(failure)));
+        seen.add((failure.class, failure.cause), 1);
         if failure.is_failure() {
             seen.since_ns = earlier(seen.since_ns, Some(failure.at_ns));
         }
@@ -111,18 +153,29 @@ impl Tally {
 
     /// Adds events that were only counted.
     pub fn add_portion(&mut self, portion: &Portion) {
-        let seen = self.seen.entry(portion.id.clone()).or_default();
+        let seen = self.account(portion.id.clone());
         for (class, cause, count) in &portion.kinds {
-            let total = seen.kinds.entry((*class, *cause)).or_default();
-            *total = total.saturating_add(*count);
+            seen.add((*class, *cause), *count);
         }
         seen.since_ns = earlier(seen.since_ns, portion.since_ns);
     }
 
+    fn account(&mut self, id: Option<UpstreamId>) -> &mut Seen {
+        let full = self.seen.len() >= UPSTREAMS;
+        match id {
+            Some(id) if id.is_sound() && (!full || self.seen.contains_key(&id)) => {
+                self.seen.entry(id).or_default()
+            }
+            _ => &mut self.other,
+        }
+    }
+
     /// Everything added, in portions to be added elsewhere.
     pub fn portions(&self) -> impl Iterator<Item = Portion> {
-        self.seen.iter().map(|(id, seen)| Portion {
-            id: id.clone(),
+        let own = self.seen.iter().map(|(id, seen)| (Some(id.clone()), seen));
+        let other = Some((None, &self.other)).filter(|(_, seen)| !seen.kinds.is_empty());
+        own.chain(other).map(|(id, seen)| Portion {
+            id,
             kinds: seen
                 .kinds
                 .iter()
@@ -135,35 +188,49 @@ impl Tally {
     /// Joins the events with the kernel's counters. Upstreams without an attempt are left out;
     /// the worst come first.
     pub fn summarise(&self, counted: &[(Option<UpstreamId>, Totals)]) -> Vec<UpstreamSummary> {
+        self.summarise_only(counted, |_, _| true)
+    }
+
+    /// The same of the failures of some classes and causes; the others are not lost, and not said.
+    pub fn summarise_only(
+        &self,
+        counted: &[(Option<UpstreamId>, Totals)],
+        wanted: impl Fn(Class, Cause) -> bool,
+    ) -> Vec<UpstreamSummary> {
+        let shared = self.shared(counted);
+        // What an upstream with a counter of its own did not tell here may stand in the shared
+        // account; what is missing in all is lost.
+        let ended = sum(counted.iter().map(|(_, totals)| totals.ended));
+        let told = sum(self.seen.values().map(Seen::events)).saturating_add(self.other.events());
+        let missing = ended.saturating_sub(told);
+        let nothing = Seen::default();
         let mut rows: Vec<_> = counted
             .iter()
             .filter(|(_, totals)| totals.attempts > 0 || totals.ended > 0)
             .map(|(id, totals)| {
-                UpstreamSummary::new(id.clone(), *totals, &self.seen_of(id.as_ref(), counted))
+                let seen = match id {
+                    Some(id) => self.seen.get(id).unwrap_or(&nothing),
+                    None => &shared,
+                };
+                let lost = totals.ended.saturating_sub(seen.events());
+                let lost = if self.other.kinds.is_empty() {
+                    lost
+                } else {
+                    lost.min(missing)
+                };
+                UpstreamSummary::new(id.clone(), *totals, seen, lost, &wanted)
             })
             .collect();
         rows.sort_by(|a, b| b.failed().cmp(&a.failed()).then_with(|| a.id.cmp(&b.id)));
         rows
     }
-}
 
-impl Tally {
-    /// The events of one counted upstream; of `None`, those of every upstream without its own
-    /// counter.
-    fn seen_of(&self, id: Option<&UpstreamId>, counted: &[(Option<UpstreamId>, Totals)]) -> Seen {
-        if let Some(id) = id {
-            return self.seen.get(id).cloned().unwrap_or_default();
-        }
-        let uncounted = self
-            .seen
-            .iter()
-            .filter(|(id, _)| !counted.iter().any(|(other, _)| other.as_ref() == Some(*id)));
-        uncounted.fold(Seen::default(), |mut sum, (_, seen)| {
-            for (kind, count) in &seen.kinds {
-                let total = sum.kinds.entry(*kind).or_default();
-                *total = total.saturating_add(*count);
-            }
-            sum.since_ns = earlier(sum.since_ns, seen.since_ns);
+    /// The events of every upstream without its own counter.
+    fn shared(&self, counted: &[(Option<UpstreamId>, Totals)]) -> Seen {
+        let known: BTreeSet<_> = counted.iter().filter_map(|(id, _)| id.as_ref()).collect();
+        let uncounted = self.seen.iter().filter(|(id, _)| !known.contains(id));
+        uncounted.fold(self.other.clone(), |mut sum, (_, seen)| {
+            sum.merge(seen);
             sum
         })
     }
@@ -195,7 +262,13 @@ pub struct UpstreamSummary {
 }
 
 impl UpstreamSummary {
-    fn new(id: Option<UpstreamId>, totals: Totals, seen: &Seen) -> Self {
+    fn new(
+        id: Option<UpstreamId>,
+        totals: Totals,
+        seen: &Seen,
+        lost: u64,
+        wanted: &impl Fn(Class, Cause) -> bool,
+    ) -> Self {
         let mut row = Self {
             id,
             attempts: totals.attempts,
@@ -203,15 +276,13 @@ impl UpstreamSummary {
             classes: BTreeMap::new(),
             causes: BTreeMap::new(),
             aborted: 0,
-            lost: totals
-                .ended
-                .saturating_sub(sum(seen.kinds.values().copied())),
+            lost,
             since_ns: seen.since_ns,
         };
         for ((class, cause), count) in &seen.kinds {
             if *class == Class::Aborted {
                 row.aborted = row.aborted.saturating_add(*count);
-            } else {
+            } else if wanted(*class, *cause) {
                 let by_class = row.classes.entry(*class).or_default();
                 *by_class = by_class.saturating_add(*count);
                 let by_cause = row.causes.entry(*cause).or_default();

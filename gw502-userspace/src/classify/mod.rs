@@ -99,6 +99,7 @@ fn never_connected(header: &RecordHeader, connection: &Connection, verdict: Verd
             address: address(connection.daddr),
             port: connection.dport,
         }),
+        upstream_name: None,
         local: None,
         netns: connection.netns,
         proxy: Proxy {

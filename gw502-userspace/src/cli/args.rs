@@ -18,7 +18,7 @@ Exit codes:
   2  wrong usage
   3  this kernel cannot do what was asked
   4  not permitted
-  5  failures were seen, and --fail-on-failures was given";
+  5  failures were seen, and --fail-on-failures was given; or --until-healthy ended before that";
 
 /// Says why a proxy answers 502: every failed connection to an upstream, and its cause.
 #[derive(Debug, Parser)]
@@ -39,6 +39,9 @@ pub enum Verb {
     /// Show each failure as it happens, and a table per upstream at the end.
     #[command(after_help = TRACE_EXAMPLES)]
     Trace(Box<TraceArgs>),
+    /// Watch for a while, then say what is wrong with which upstream, why, and what to do.
+    #[command(after_help = DIAGNOSE_EXAMPLES)]
+    Diagnose(Box<DiagnoseArgs>),
     /// Record an incident to a file, to be looked at later or elsewhere.
     #[command(after_help = RECORD_EXAMPLES)]
     Record(Box<RecordArgs>),
@@ -46,6 +49,9 @@ pub enum Verb {
     Replay(Box<ReplayArgs>),
     /// What this kernel lets us see, how, and why not better.
     Doctor(DoctorArgs),
+    /// The runbook page of a cause: what to check, and how to fix it.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
     /// Show six failures live, with upstreams, a proxy and namespaces of its own (about 20 s).
     Demo,
     /// The demo's own proxy process.
@@ -64,6 +70,13 @@ Examples:
   gw502 trace --proxy my-gateway --class timeout
   gw502 trace --output json --duration 30s      for a pipe; the last line is the summary";
 
+const DIAGNOSE_EXAMPLES: &str = "\
+Examples:
+  gw502 diagnose                                30 s, then the diagnosis
+  gw502 diagnose --follow                       each change of state as it happens, until Ctrl-C
+  gw502 diagnose --until-healthy 5m             the last step of a repair: ends once nothing failed for 5 min
+  gw502 diagnose --replay incident.gw502        of a recording, on any machine, without root";
+
 const RECORD_EXAMPLES: &str = "\
 Everything is written unless --class, --cause or --count choose; what they leave out is counted all
 the same, and a replay says how many. What the proxy cancelled itself is written too: `replay
@@ -74,6 +87,13 @@ Examples:
   gw502 replay incident.gw502
   gw502 replay incident.gw502 --class timeout --output json";
 
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  gw502 explain                     all causes, a line each
+  gw502 explain upstream-exited     symptom, likely reasons, what to check, how to fix it
+  gw502 explain timeout             the causes of a class
+  gw502 explain not-visible         what a proxy answers 502 for, and TCP cannot show";
+
 /// `gw502 trace`.
 #[derive(Args, Debug)]
 pub struct TraceArgs {
@@ -83,6 +103,33 @@ pub struct TraceArgs {
     /// What to show of it.
     #[command(flatten)]
     pub view: View,
+}
+
+/// `gw502 diagnose`.
+#[derive(Args, Debug)]
+pub struct DiagnoseArgs {
+    /// What to watch. Without --duration it is for 30 s, or as long as --follow or --until-healthy
+    /// take.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Which failures to diagnose, and how to show it.
+    #[command(flatten)]
+    pub view: View,
+
+    /// Show each change of state as it happens, and the diagnosis at the end.
+    #[arg(long)]
+    pub follow: bool,
+
+    /// End once nothing has failed for so long; with 5 if --duration or a signal ends it before.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub until_healthy: Option<Duration>,
+
+    /// Diagnose a recording made by `gw502 record` instead of this host.
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "until_healthy", "proxy", "all_processes", "pid", "cgroup", "upstream", "duration", "hooks",
+        "syscalls", "ring_size", "btf"
+    ])]
+    pub replay: Option<PathBuf>,
 }
 
 /// `gw502 record`.
@@ -120,6 +167,18 @@ pub struct DoctorArgs {
     /// Where the kernel's type information (BTF) is.
     #[arg(long, value_name = "FILE", env = "GW502_BTF", hide = true)]
     pub btf: Option<PathBuf>,
+}
+
+/// `gw502 explain`.
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// A cause, a class, or `not-visible`; without it, the list of all.
+    #[arg(value_name = "CAUSE")]
+    pub page: Option<String>,
+
+    /// Text for people, or JSON, one page a line.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
+    pub output: Output,
 }
 
 /// What to watch, and for how long.

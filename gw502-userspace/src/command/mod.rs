@@ -1,6 +1,7 @@
 //! One file per verb.
 
 mod demo;
+mod explain;
 mod live;
 
 use std::io::Write as _;
@@ -23,9 +24,12 @@ pub fn main() -> ExitCode {
     start_logging(cli.verbose);
     let result = match cli.command {
         Verb::Trace(args) => live::run(pipeline::trace::run(*args)),
+        Verb::Diagnose(args) if args.replay.is_some() => pipeline::diagnose::replay(&args),
+        Verb::Diagnose(args) => live::run(pipeline::diagnose::run(*args)),
         Verb::Record(args) => live::run(pipeline::record::run(*args)),
         Verb::Replay(args) => pipeline::replay::run(&args),
         Verb::Doctor(args) => pipeline::doctor::run(&args),
+        Verb::Explain(args) => explain::run(&args),
         Verb::Demo => demo::run(),
         Verb::DemoProxy { args } => demo::proxy(&args),
     };

@@ -96,6 +96,9 @@ pub struct Failure {
     pub phase: Phase,
     /// Where the proxy connected to.
     pub upstream: Upstream,
+    /// Its name in the proxy's configuration; absent until enriched, and where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_name: Option<String>,
     /// The proxy's side; absent when it never got a port.
     pub local: Option<Endpoint>,
     /// Inode number of the network namespace.

@@ -41,6 +41,15 @@ pub(super) enum Flow {
     Stop,
 }
 
+/// What a run that counts comes to know.
+pub(super) enum Moment<'a> {
+    /// A failure, or what the proxy cancelled.
+    Event(&'a Failure),
+    /// Everything counted by now, `CLOCK_BOOTTIME` nanoseconds. The events it counts have mostly
+    /// been handed over before.
+    Counted(&'a Counted, u64),
+}
+
 /// Programs in the kernel, and everything needed to turn their records into failures.
 pub(super) struct Live {
     probe: Probe,
@@ -110,50 +119,97 @@ impl Live {
         &mut self,
         mut take: impl FnMut(&Failure) -> Result<Flow, E>,
     ) -> Result<(), E> {
+        self.watch(false, |moment| match moment {
+            Moment::Event(failure) => take(failure),
+            Moment::Counted(..) => Ok(Flow::Go),
+        })
+        .await
+    }
+
+    /// The same, and hands over what was counted: once a second, and at the end.
+    pub(super) async fn follow_counting<E: From<io::Error> + From<MapError>>(
+        &mut self,
+        take: impl FnMut(Moment<'_>) -> Result<Flow, E>,
+    ) -> Result<(), E> {
+        self.watch(true, take).await
+    }
+
+    async fn watch<E: From<io::Error> + From<MapError>>(
+        &mut self,
+        counting: bool,
+        mut all: impl FnMut(Moment<'_>) -> Result<Flow, E>,
+    ) -> Result<(), E> {
         let Self {
             probe,
             ring,
+            counters,
             calls,
             stop,
             stages,
-            ..
         } = self;
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut flow = Flow::Go;
         let mut asked = std::pin::pin!(stop.asked());
         while flow == Flow::Go {
+            let mut take = |failure: &Failure| all(Moment::Event(failure));
             tokio::select! {
                 () = &mut asked => break,
                 result = ring.ready(|record| stages.hand_over(record, &mut take, &mut flow)) => {
                     result?;
                 }
-                _ = look.tick() => stages.blocked(calls, &mut take, &mut flow)?,
+                _ = look.tick() => {
+                    stages.blocked(calls, &mut take, &mut flow)?;
+                    if counting {
+                        ring.drain(|record| stages.hand_over(record, &mut take, &mut flow))?;
+                        let counted = count(probe, counters, calls, stages)?;
+                        let now_ns = clock::boot_ns().map_err(io::Error::from)?;
+                        if all(Moment::Counted(&counted, now_ns))? == Flow::Stop {
+                            flow = Flow::Stop;
+                        }
+                    }
+                }
             }
         }
         probe.detach();
+        let mut take = |failure: &Failure| all(Moment::Event(failure));
         ring.drain(|record| stages.hand_over(record, &mut take, &mut flow))?;
-        stages.blocked(calls, &mut take, &mut flow)
+        stages.blocked(calls, &mut take, &mut flow)?;
+        if counting {
+            let counted = count(probe, counters, calls, stages)?;
+            let now_ns = clock::boot_ns().map_err(io::Error::from)?;
+            all(Moment::Counted(&counted, now_ns))?;
+        }
+        Ok(())
     }
 
     /// Everything counted; final once [`Self::follow`] has ended.
     pub(super) fn counted(&mut self) -> Result<Counted, MapError> {
-        let mut counted = self.counters.read()?;
-        for (upstream, totals) in self.calls.totals() {
-            counted.add(upstream, totals);
-        }
-        let covered = self.counters.covered()?;
-        let ours = [
-            ("undecodable", self.stages.undecodable),
-            ("recursion", self.probe.recursion_misses(&covered)),
-            ("return_missed", self.calls.missed()),
-        ];
-        let ours = ours.into_iter().filter(|(_, count)| *count > 0);
-        counted
-            .losses
-            .extend(ours.map(|(reason, count)| (reason.to_owned(), count)));
-        Ok(counted)
+        count(&self.probe, &self.counters, &self.calls, &self.stages)
     }
+}
+
+fn count(
+    probe: &Probe,
+    counters: &Counters,
+    calls: &Calls,
+    stages: &Stages,
+) -> Result<Counted, MapError> {
+    let mut counted = counters.read()?;
+    for (upstream, totals) in calls.totals() {
+        counted.add(upstream, totals);
+    }
+    let covered = counters.covered()?;
+    let ours = [
+        ("undecodable", stages.undecodable),
+        ("recursion", probe.recursion_misses(&covered)),
+        ("return_missed", calls.missed()),
+    ];
+    let ours = ours.into_iter().filter(|(_, count)| *count > 0);
+    counted
+        .losses
+        .extend(ours.map(|(reason, count)| (reason.to_owned(), count)));
+    Ok(counted)
 }
 
 impl Stages {

@@ -4,8 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use super::live::{Flow, Live, failed};
-use crate::aggregate::Tally;
+use super::live::{Flow, Live, Moment, failed};
+use super::setup;
+use crate::aggregate::{Changes, Counted, Tally};
 use crate::cli::Problem;
 use crate::cli::args::{Filter, RecordArgs};
 use crate::cli::exit::Exit;
@@ -65,10 +66,15 @@ async fn follow(
     if file.metadata()?.is_file() {
         file.set_len(0)?;
     }
-    let header = Header::of(origin).with_hooks(live.plan().programs());
+    let header = Header::of(origin)
+        .with_hooks(live.plan().programs())
+        .with_host_netns(setup::own_netns());
     let mut tape = Tape::start(file, header, filter)?;
-    live.follow(|failure| tape.event(failure).map_err(RecordError::from))
-        .await?;
+    live.follow_counting(|moment| match moment {
+        Moment::Event(failure) => tape.event(failure).map_err(RecordError::from),
+        Moment::Counted(counted, at_ns) => tape.counted(counted, at_ns).map_err(RecordError::from),
+    })
+    .await?;
     let counted = live.counted()?;
     for portion in tape.left_out.portions() {
         tape.file.write_all(&Line::Unrecorded(portion).to_bytes())?;
@@ -76,6 +82,10 @@ async fn follow(
     tape.file.write_all(&Line::End(counted).to_bytes())?;
     Ok(tape.written)
 }
+
+/// Bytes of counters that a recording takes per second at most, in the long run: what grows is
+/// bounded by this and by the failures, however many upstreams are busy.
+const COUNTERS_PER_SECOND: u64 = 32 * 1024;
 
 /// The file, and which events go there.
 ///
@@ -89,6 +99,9 @@ struct Tape<W> {
     meant: u64,
     /// Events that nobody asked for: without them the totals of a replay would call them lost.
     left_out: Tally,
+    changes: Changes,
+    /// Before this, `CLOCK_BOOTTIME` nanoseconds, counters would take too much room.
+    counters_not_before_ns: u64,
 }
 
 impl<W: io::Write> Tape<W> {
@@ -105,7 +118,24 @@ impl<W: io::Write> Tape<W> {
             written: 0,
             meant: 0,
             left_out: Tally::default(),
+            changes: Changes::default(),
+            counters_not_before_ns: 0,
         })
+    }
+
+    /// Writes which counters have moved.
+    fn counted(&mut self, counted: &Counted, at_ns: u64) -> io::Result<Flow> {
+        if at_ns < self.counters_not_before_ns {
+            return Ok(self.flow());
+        }
+        if let Some(snapshot) = self.changes.at(at_ns, counted) {
+            let line = Line::Counters(snapshot).to_bytes();
+            self.file.write_all(&line)?;
+            let bytes = u64::try_from(line.len()).unwrap_or(u64::MAX);
+            let pause_ns = bytes.saturating_mul(1_000_000_000) / COUNTERS_PER_SECOND;
+            self.counters_not_before_ns = at_ns.saturating_add(pause_ns);
+        }
+        Ok(self.flow())
     }
 
     /// Writes an event, or counts it.
@@ -248,6 +278,59 @@ mod tests {
         // …unless it is asked for.
         let (written, left_out, _) = taped(four);
         assert_eq!((written.len(), left_out.len()), (4, 1));
+    }
+
+    #[test]
+    fn counters_take_a_bounded_share_of_the_file() {
+        let mut tape = Tape::start(Vec::new(), Header::of(&origin()), filter()).unwrap();
+        let header = tape.file.len();
+        let id = UpstreamId::of(&failure(Ending::Refused));
+        let counted = |attempts| {
+            let totals = |port| Totals {
+                attempts: attempts + port,
+                ..Totals::default()
+            };
+            let upstreams = (0..2000).map(|port| {
+                let netns = u32::try_from(port).unwrap();
+                let id = UpstreamId {
+                    netns,
+                    ..id.clone()
+                };
+                (Some(id), totals(port))
+            });
+            Counted {
+                upstreams: upstreams.collect(),
+                ..Counted::default()
+            }
+        };
+        let seconds = 100;
+        for second in 0..seconds {
+            let at_ns = second * 1_000_000_000;
+            assert_eq!(tape.counted(&counted(second), at_ns).unwrap(), Flow::Go);
+        }
+        let bytes = u64::try_from(tape.file.len() - header).unwrap();
+        let line = Line::Counters(Changes::default().at(0, &counted(99)).unwrap()).to_bytes();
+        let line = u64::try_from(line.len()).unwrap();
+        assert!(line > COUNTERS_PER_SECOND, "{line} bytes are no test");
+        assert!(
+            bytes <= seconds * COUNTERS_PER_SECOND + line,
+            "{bytes} bytes"
+        );
+        // And it is not silent either.
+        assert!(bytes >= seconds * COUNTERS_PER_SECOND / 2, "{bytes} bytes");
+    }
+
+    #[test]
+    fn counters_that_did_not_move_are_not_written_again() {
+        let mut tape = Tape::start(Vec::new(), Header::of(&origin()), filter()).unwrap();
+        let counted = Counted {
+            upstreams: vec![(None, Totals::default())],
+            ..Counted::default()
+        };
+        tape.counted(&counted, 1_000_000_000).unwrap();
+        let once = tape.file.len();
+        tape.counted(&counted, 9_000_000_000).unwrap();
+        assert_eq!(tape.file.len(), once);
     }
 
     #[test]

@@ -51,8 +51,9 @@ fn replay(args: &ReplayArgs, file: BufReader<File>) -> Result<Exit, ReplayError>
                 reader.finish()?;
                 return Ok(show.exit());
             }
-            // The reader takes it at the start, and a second one for damage.
-            Line::Header(_) => {}
+            // The reader takes the header at the start, and a second one for damage; what was
+            // counted meanwhile is for the diagnosis.
+            Line::Header(_) | Line::Counters(_) => {}
         }
     }
 }

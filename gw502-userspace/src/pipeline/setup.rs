@@ -85,6 +85,13 @@ pub(super) fn load(root: &KernelRoot, watch: &Watch, wish: Wish) -> Result<Probe
     Ok(probe)
 }
 
+/// Inode number of the network namespace that gw502 runs in.
+pub(super) fn own_netns() -> Option<u32> {
+    use std::os::unix::fs::MetadataExt as _;
+    let namespace = std::fs::metadata("/proc/self/ns/net").ok()?;
+    u32::try_from(namespace.ino()).ok()
+}
+
 /// What stands before every load: the capabilities, and the way around in this kernel.
 pub(super) fn layout(root: &KernelRoot) -> Result<KernelLayout, Problem> {
     // Asked first: a kernel that refuses for want of a capability words it in many ways.

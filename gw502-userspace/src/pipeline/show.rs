@@ -121,7 +121,7 @@ impl Show {
     }
 }
 
-fn style(colour: Colour) -> Style {
+pub(super) fn style(colour: Colour) -> Style {
     let terminal = io::stdout().is_terminal();
     Style {
         colour: match colour {

@@ -1,11 +1,13 @@
 //! Pure: values into text and JSON.
 
 pub mod doctor;
+pub mod explain;
 pub mod json;
 pub mod text;
 
 use crate::aggregate::UpstreamSummary;
 use crate::clock::TimeAnchor;
+use crate::diagnose::Report;
 
 /// What every rendering needs to know of the host.
 #[derive(Clone, Debug)]
@@ -48,6 +50,27 @@ pub struct Unrecorded {
 }
 
 impl Summary {
+    /// The same of a diagnosis: its numbers are those of the table. `options` is what a recording
+    /// was to hold.
+    pub fn of(report: &Report, options: &str, aborted_shown: bool) -> Self {
+        let unrecorded = Unrecorded {
+            events: report.unrecorded,
+            options: options.to_owned(),
+        };
+        Self {
+            upstreams: report
+                .failing
+                .iter()
+                .chain(&report.healthy)
+                .cloned()
+                .collect(),
+            losses: report.losses.clone(),
+            skips: report.skips.clone(),
+            aborted_shown,
+            unrecorded: Some(unrecorded).filter(|left_out| left_out.events > 0),
+        }
+    }
+
     /// Failures of all upstreams.
     pub fn failed(&self) -> u64 {
         sum(self.upstreams.iter().map(UpstreamSummary::failed))

@@ -5,12 +5,16 @@
 //! comes to the same. Without the evidence the plain cause stands.
 
 mod causes;
+mod index;
+mod not_visible;
 mod page;
 mod refine;
 mod steps;
 mod words;
 
 pub use causes::of;
+pub use index::{Topic, find, of_class};
+pub use not_visible::NOT_VISIBLE;
 pub use page::{Audience, Page, Step};
 pub use refine::refine;
 pub use steps::{Facts, NextStep, shown, steps};
@@ -42,5 +46,7 @@ pub struct Condition {
     pub holds: fn(&Failure) -> bool,
 }
 
+#[cfg(test)]
+mod samples;
 #[cfg(test)]
 mod tests;

@@ -100,6 +100,7 @@ fn read(bytes: &[u8]) {
                 claims::summary(&summary, &origin);
                 break reader.finish();
             }
+            Ok(Line::Counters(_)) => {}
             Ok(Line::Header(_)) => unreachable!("a second header is damage"),
             Err(error) => break Err(error),
         }

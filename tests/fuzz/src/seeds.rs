@@ -6,7 +6,7 @@ use gw502_common::tcp::{errno, state};
 use gw502_common::wire::{
     CONNECT_FAILED, CallRecord, FailureRecord, RecordHeader, WIRE_VERSION, clients, flag,
 };
-use gw502_userspace::aggregate::{Counted, Tally, Totals, UpstreamId};
+use gw502_userspace::aggregate::{Counted, Snapshot, Tally, Totals, UpstreamId};
 use gw502_userspace::classify::Classifier;
 use gw502_userspace::clock::TimeAnchor;
 use gw502_userspace::event::{Class, Failure};
@@ -205,15 +205,29 @@ fn timeouts_only() -> Vec<u8> {
 /// A recording of these failures, in which others were only counted.
 #[must_use]
 pub fn recording(choice: Choice, failures: &[Failure], left_out: &Tally) -> Vec<u8> {
-    let id = failures.first().map(|failure| UpstreamId {
-        upstream: failure.upstream.clone(),
-        netns: failure.netns,
-    });
+    let id = failures.first().map(UpstreamId::of);
     let totals = Totals {
         attempts: 100,
         established: 91,
         ended: 12,
     };
+    let early = Totals {
+        attempts: 40,
+        established: 38,
+        ended: 2,
+    };
+    let snapshot = |at_ns, totals| {
+        Line::Counters(Snapshot {
+            at_ns,
+            upstreams: vec![(id.clone(), totals)],
+            losses: None,
+        })
+    };
+    let counters = [
+        snapshot(90_000_000_000, early),
+        snapshot(93_000_000_000, totals),
+    ];
+    let [before, after] = counters;
     let counted = Counted {
         upstreams: vec![(id, totals), (None, totals)],
         losses: [("ring_full".to_owned(), 3)].into(),
@@ -221,8 +235,10 @@ pub fn recording(choice: Choice, failures: &[Failure], left_out: &Tally) -> Vec<
     };
     let header = Line::Header(Header::of(&origin()).with_choice(choice));
     let failures = failures.iter().cloned().map(Line::Failure);
-    std::iter::once(header)
+    [header, before]
+        .into_iter()
         .chain(failures)
+        .chain([after])
         .chain(left_out.portions().map(Line::Unrecorded))
         .chain([Line::End(counted)])
         .flat_map(|line| line.to_bytes())

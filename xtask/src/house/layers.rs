@@ -17,6 +17,7 @@ const PURE: &[&str] = &[
     "rule",
     "render",
     "intake/decode",
+    "enrich/names/address",
 ];
 
 /// What they must not name.

@@ -1,9 +1,13 @@
-//! Recordings: a header, the failures of a run, and what the kernel side counted.
+//! Recordings: a header, the failures of a run, and what the kernel side counted meanwhile.
 //!
 //! A line of JSON each, so that a recording can be read without us and a damaged one up to the
 //! damage. Each line ends with a checksum of itself: a digit that flipped on a disk would otherwise
 //! be a wrong answer. Failures are recorded as they were classified and enriched: a replay needs
 //! neither the host nor its kernel, and says the same for ever.
+//!
+//! `gw502.recording/2` added [`Line::Counters`], for rates over time, and an
+//! [`Line::Unrecorded`] without an upstream, for the sum of those beyond counting. A reader of 1
+//! would call both damage, hence the number; one of 2 reads 1, which simply has none of them.
 
 mod reader;
 
@@ -16,13 +20,16 @@ use jiff::tz::{Offset, TimeZone};
 use serde::{Deserialize, Serialize};
 
 pub use self::reader::{Damage, ReadError, Reader};
-use crate::aggregate::{Counted, Portion};
+use crate::aggregate::{Counted, Portion, Snapshot};
 use crate::clock::TimeAnchor;
 use crate::event::{Cause, Class, Failure};
 use crate::render::Origin;
 
-/// Version of the format. A reader refuses what it does not know.
-const SCHEMA: &str = "gw502.recording/1";
+/// Version of the format that is written.
+const SCHEMA: &str = "gw502.recording/2";
+
+/// Versions that are read. A reader refuses what it does not know.
+const READABLE: &[&str] = &["gw502.recording/1", SCHEMA];
 
 /// What stands between a line and its checksum.
 const CHECKSUM_KEY: &[u8] = br#","crc32":""#;
@@ -35,6 +42,8 @@ pub enum Line {
     Header(Header),
     /// A failure, in the order in which they came.
     Failure(Failure),
+    /// What the kernel side had counted at a moment, where that changed since the last such line.
+    Counters(Snapshot),
     /// Events of an upstream that were counted and not written, because nobody asked for them.
     Unrecorded(Portion),
     /// The last line. Without it the recording was cut off.
@@ -55,6 +64,9 @@ pub struct Header {
     anchor: TimeAnchor,
     /// Seconds east of UTC, so that times of day read the same everywhere.
     utc_offset_s: i32,
+    /// Inode number of the network namespace that gw502 ran in: commands for it need no prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    host_netns: Option<u32>,
     /// What was to be written.
     #[serde(default, skip_serializing_if = "Choice::is_everything")]
     choice: Choice,
@@ -104,6 +116,7 @@ impl Header {
             origin: origin.id,
             anchor: origin.anchor,
             utc_offset_s: origin.zone.to_offset(now).seconds(),
+            host_netns: None,
             choice: Choice::default(),
         }
     }
@@ -122,6 +135,17 @@ impl Header {
     #[must_use]
     pub fn with_choice(self, choice: Choice) -> Self {
         Self { choice, ..self }
+    }
+
+    /// The same of a run in this network namespace.
+    #[must_use]
+    pub fn with_host_netns(self, host_netns: Option<u32>) -> Self {
+        Self { host_netns, ..self }
+    }
+
+    /// The network namespace that gw502 ran in.
+    pub const fn host_netns(&self) -> Option<u32> {
+        self.host_netns
     }
 
     /// Which events the recording holds.

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read as _};
 
 use serde::de::IgnoredAny;
 
-use super::{Header, Line, SCHEMA, unseal};
+use super::{Header, Line, READABLE, unseal};
 
 /// No line that we write is as long: the longest is the last one, of up to 4,096 upstreams with
 /// less than a KiB each.
@@ -34,7 +34,7 @@ pub enum ReadError {
     #[error("this is no recording of gw502")]
     NoHeader,
     /// A recording of another version.
-    #[error("the recording is `{found}`, this gw502 reads `{SCHEMA}`")]
+    #[error("the recording is `{found}`, this gw502 reads {}", known())]
     Version {
         /// What it says it is.
         found: String,
@@ -98,6 +98,11 @@ pub enum Damage {
     SecondHeader,
 }
 
+fn known() -> String {
+    let quoted = READABLE.iter().map(|schema| format!("`{schema}`"));
+    quoted.collect::<Vec<_>>().join(" and ")
+}
+
 fn place(offset: u64, column: Option<u64>) -> String {
     column.map_or_else(String::new, |column| {
         let at = offset.saturating_add(column).saturating_sub(1);
@@ -138,7 +143,7 @@ impl<R: BufRead> Reader<R> {
             return Err(ReadError::NoHeader);
         }
         match parse(&first) {
-            Ok(Line::Header(header)) if header.schema == SCHEMA => Ok(Self {
+            Ok(Line::Header(header)) if READABLE.contains(&header.schema.as_str()) => Ok(Self {
                 input,
                 header,
                 lines: 1,
@@ -274,7 +279,7 @@ fn shape(error: &serde_json::Error) -> Fault {
 fn another_version(first: &[u8]) -> Option<ReadError> {
     let value: serde_json::Value = serde_json::from_slice(first).ok()?;
     let found = value.get("header")?.get("schema")?.as_str()?;
-    (found != SCHEMA).then(|| ReadError::Version {
+    (!READABLE.contains(&found)).then(|| ReadError::Version {
         found: plain(found),
     })
 }

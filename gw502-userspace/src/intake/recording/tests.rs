@@ -3,7 +3,7 @@ use gw502_common::wire::FailureRecord;
 
 use super::reader::MAX_LINE;
 use super::*;
-use crate::aggregate::Tally;
+use crate::aggregate::{Tally, Totals, UpstreamId};
 use crate::classify::Classifier;
 use crate::intake::decode::Ended;
 
@@ -33,13 +33,37 @@ fn failures() -> Vec<Failure> {
         .collect()
 }
 
+fn snapshot() -> Snapshot {
+    let totals = Totals {
+        attempts: 3,
+        established: 1,
+        ended: 2,
+    };
+    Snapshot {
+        at_ns: 93_000_000_000,
+        upstreams: vec![
+            (failures().first().map(UpstreamId::of), totals),
+            (None, totals),
+        ],
+        losses: Some([("ring_full".to_owned(), 3)].into()),
+    }
+}
+
 fn lines() -> Vec<Line> {
     let mut tally = Tally::default();
     for failure in failures() {
         tally.add(&failure);
     }
     let mut lines: Vec<_> = failures().into_iter().map(Line::Failure).collect();
+    lines.push(Line::Counters(snapshot()));
     lines.extend(tally.portions().map(Line::Unrecorded));
+    // Of the upstreams that found no room.
+    lines.extend(tally.portions().map(|portion| {
+        Line::Unrecorded(Portion {
+            id: None,
+            ..portion
+        })
+    }));
     lines.push(Line::End(Counted::default()));
     lines
 }
@@ -300,6 +324,26 @@ fn an_error_does_not_carry_what_a_terminal_would_obey() {
     }
 }
 
+/// What version 1 had, and nothing of version 2.
+#[test]
+fn a_recording_of_version_1_is_read() {
+    let header = Line::Header(Header::of(&origin())).to_bytes();
+    let old = String::from_utf8(header.to_vec()).unwrap();
+    let old = old.replace("gw502.recording/2", "gw502.recording/1");
+    let (object, _) = old.rsplit_once(",\"crc32\"").unwrap();
+    let header = seal(format!("{object}}}").into_bytes());
+    let end = Line::End(Counted::default());
+    let failures = failures().into_iter().map(Line::Failure);
+    let lines: Vec<_> = failures.chain([end]).collect();
+    let mut bytes = header.to_vec();
+    for line in &lines {
+        bytes.extend(line.to_bytes());
+    }
+    let (read, result) = read(&bytes);
+    assert_eq!(read, lines);
+    result.unwrap();
+}
+
 #[test]
 fn a_header_keeps_what_was_chosen() {
     let choice = Choice {
@@ -307,9 +351,12 @@ fn a_header_keeps_what_was_chosen() {
         cause: vec![Cause::SendStalled],
         count: Some(3),
     };
-    let header = Header::of(&origin()).with_choice(choice.clone());
+    let header = Header::of(&origin())
+        .with_choice(choice.clone())
+        .with_host_netns(Some(7));
     let bytes = Line::Header(header).to_bytes();
     let reader = Reader::new(&bytes[..]).unwrap();
+    assert_eq!(reader.header().host_netns(), Some(7));
     assert_eq!(reader.header().choice(), &choice);
     assert_eq!(
         choice.to_string(),

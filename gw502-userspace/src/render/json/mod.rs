@@ -1,13 +1,16 @@
 //! `gw502.failure/1` and `gw502.summary/1`: one object a line.
 
+mod diagnosis;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::Serialize;
 
+pub use self::diagnosis::{diagnosis, report};
 use super::{Origin, Summary, Unrecorded};
 use crate::aggregate::UpstreamSummary;
-use crate::event::{Endpoint, Errno, EventId, Evidence, Failure, Upstream};
+use crate::event::{Cause, Class, Endpoint, Errno, EventId, Evidence, Failure, Upstream};
 
 /// An address as it stands in JSON.
 #[derive(Serialize)]
@@ -32,16 +35,30 @@ impl From<Endpoint> for Address {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 enum UpstreamName<'a> {
     /// Over TCP.
-    Tcp(Address),
+    Tcp {
+        #[serde(flatten)]
+        address: Address,
+        /// Its name in the proxy's configuration.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+    },
     /// Over a unix socket; abstract names are written with `@` for their zero bytes.
-    Unix { path: &'a str },
+    Unix {
+        path: &'a str,
+        /// Its name in the proxy's configuration.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+    },
 }
 
-impl<'a> From<&'a Upstream> for UpstreamName<'a> {
-    fn from(upstream: &'a Upstream) -> Self {
+impl<'a> UpstreamName<'a> {
+    fn new(upstream: &'a Upstream, name: Option<&'a str>) -> Self {
         match upstream {
-            Upstream::Tcp(endpoint) => Self::Tcp((*endpoint).into()),
-            Upstream::Unix { path } => Self::Unix { path },
+            Upstream::Tcp(endpoint) => Self::Tcp {
+                address: (*endpoint).into(),
+                name,
+            },
+            Upstream::Unix { path } => Self::Unix { path, name },
         }
     }
 }
@@ -70,10 +87,10 @@ struct FailureLine<'a> {
     host: &'a str,
     /// Unique, sorts by time (ULID alphabet), the same again in a replay.
     id: String,
-    /// One of the classes of the README.
-    class: &'static str,
-    /// One of the causes of the README.
-    cause: &'static str,
+    /// What happened to the attempt, as TCP tells it.
+    class: Class,
+    /// Why: `gw502 explain CAUSE` has a page for each.
+    cause: Cause,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     errno: Option<Errno>,
@@ -116,11 +133,11 @@ pub fn failure(failure: &Failure, origin: &Origin) -> Bytes {
         time: format!("{time:.9}"),
         host: &origin.host,
         id: EventId::new(unix_ns, failure.cpu, origin.id).to_string(),
-        class: failure.class.code(),
-        cause: failure.cause.code(),
+        class: failure.class,
+        cause: failure.cause,
         errno: failure.errno,
         phase: failure.phase.code(),
-        upstream: (&failure.upstream).into(),
+        upstream: UpstreamName::new(&failure.upstream, failure.upstream_name.as_deref()),
         local: failure.local.map(Into::into),
         netns: failure.netns,
         proxy: Proxy {
@@ -192,7 +209,10 @@ pub fn summary(summary: &Summary, origin: &Origin) -> Bytes {
 
 fn upstream<'a>(row: &'a UpstreamSummary, origin: &Origin) -> UpstreamLine<'a> {
     UpstreamLine {
-        upstream: row.id.as_ref().map(|id| (&id.upstream).into()),
+        upstream: row
+            .id
+            .as_ref()
+            .map(|id| UpstreamName::new(&id.upstream, None)),
         netns: row.id.as_ref().map(|id| id.netns),
         attempts: row.attempts,
         established: row.established,

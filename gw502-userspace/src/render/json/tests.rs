@@ -63,6 +63,38 @@ fn a_failure_has_the_fields_of_its_schema_and_no_made_up_ones() {
     );
 }
 
+#[test]
+fn an_upstreams_name_stands_with_its_address() {
+    let record = FailureRecord::default();
+    let ended = Ended {
+        ending: Ending::Refused,
+        record,
+    };
+    let mut failure = Classifier::default().classify(&ended.into(), 0);
+    failure.upstream_name = Some("api".to_owned());
+    let (_, schema) = schema::<FailureLine<'_>>("gw502.failure.1.schema.json");
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let mut check = |upstream, expected| {
+        failure.upstream = upstream;
+        let line: serde_json::Value =
+            serde_json::from_slice(&line_of(&failure, &origin())).unwrap();
+        assert_eq!(line["upstream"], expected);
+        assert!(validator.is_valid(&line));
+    };
+    let path = "/run/x".to_owned();
+    check(
+        Upstream::Unix { path },
+        serde_json::json!({"path": "/run/x", "name": "api"}),
+    );
+    check(
+        Upstream::Tcp(Endpoint {
+            address: [10, 0, 0, 1].into(),
+            port: 80,
+        }),
+        serde_json::json!({"address": "10.0.0.1", "port": 80, "name": "api"}),
+    );
+}
+
 /// The schema in docs/, and the one that follows from the code.
 fn schema<T: schemars::JsonSchema>(file: &str) -> (std::path::PathBuf, serde_json::Value) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -79,6 +111,7 @@ fn the_schemas_in_docs_are_those_of_the_code() {
     for (path, generated) in [
         schema::<FailureLine<'_>>("gw502.failure.1.schema.json"),
         schema::<SummaryLine<'_>>("gw502.summary.1.schema.json"),
+        schema::<diagnosis::DiagnosisLine<'_>>("gw502.diagnosis.1.schema.json"),
     ] {
         let text = serde_json::to_string_pretty(&generated).unwrap() + "\n";
         if std::env::var_os("GW502_BLESS").is_some() {

@@ -1,7 +1,10 @@
 //! Lines and tables for people. Colour only repeats what the words say.
 
+mod diagnosis;
+
 use std::fmt::Write as _;
 
+pub use self::diagnosis::{change, report};
 use super::{Origin, Summary, Unrecorded};
 use crate::aggregate::UpstreamSummary;
 use crate::event::{Class, Failure, Phase};
@@ -46,12 +49,7 @@ pub fn header() -> String {
 
 /// One failure as a line.
 pub fn failure(failure: &Failure, origin: &Origin, style: &Style) -> String {
-    let upstream = printable(&failure.upstream.to_string());
-    let upstream = if style.width.is_some() {
-        cut_middle(&upstream, column::UPSTREAM)
-    } else {
-        upstream
-    };
+    let upstream = upstream(failure, style);
     let proxy = format!("{}[{}]", failure.proxy.comm, failure.proxy.pid);
     let mut line = format!(
         "{:time$}  {}  {:cause$}  {:proxy_width$}  {upstream:upstream_width$}  {:>after$}  ",
@@ -69,6 +67,27 @@ pub fn failure(failure: &Failure, origin: &Origin, style: &Style) -> String {
     line.push_str(&beside_or_below(&evidence(failure), style.width));
     line.push('\n');
     line
+}
+
+/// The upstream and its name: `10.2.0.7:8080 (api)`. Where room is short, the name gives way.
+fn upstream(failure: &Failure, style: &Style) -> String {
+    /// Less of a name than this says nothing.
+    const SHORTEST: usize = 3;
+    let address = printable(&failure.upstream.to_string());
+    let name = failure.upstream_name.as_deref().map(printable);
+    let Some(_terminal) = style.width else {
+        return match name {
+            Some(name) => format!("{address} ({name})"),
+            None => address,
+        };
+    };
+    let room = column::UPSTREAM.saturating_sub(address.chars().count() + 3);
+    match name {
+        Some(name) if room >= SHORTEST || room >= name.chars().count() => {
+            format!("{address} ({})", cut_middle(&name, room))
+        }
+        _ => cut_middle(&address, column::UPSTREAM),
+    }
 }
 
 /// The evidence in the room that a terminal leaves: beside the other columns, in several lines if
@@ -140,6 +159,16 @@ pub fn summary(summary: &Summary, origin: &Origin, style: &Style) -> String {
     } else {
         table(&mut text, summary, origin, style);
     }
+    let mut notes = notes(summary);
+    if summary.failed() > 0 {
+        notes.push("`gw502 diagnose` says why, and what to do".to_owned());
+    }
+    push(&mut text, format_args!("{}\n", notes.join(" · ")));
+    text
+}
+
+/// What was lost, and what was left out.
+fn notes(summary: &Summary) -> Vec<String> {
     let mut notes = Vec::new();
     let lost: Vec<_> = summary
         .losses
@@ -167,8 +196,7 @@ pub fn summary(summary: &Summary, origin: &Origin, style: &Style) -> String {
             "{events} events counted, not recorded (record {options})"
         ));
     }
-    push(&mut text, format_args!("{}\n", notes.join(" · ")));
-    text
+    notes
 }
 
 fn table(text: &mut String, summary: &Summary, origin: &Origin, style: &Style) {
@@ -231,6 +259,12 @@ fn class(class: Class, style: &Style) -> String {
     let name = padded.trim_end();
     let blanks = " ".repeat(padded.len() - name.len());
     format!("\x1b[{code}m{name}\x1b[0m{blanks}")
+}
+
+/// Time of day in the zone of the run, to the second.
+pub fn time_of_day(at_ns: u64, origin: &Origin) -> String {
+    let time = origin.anchor.wall(at_ns).to_zoned(origin.zone.clone());
+    time.strftime("%H:%M:%S").to_string()
 }
 
 /// Time of day in the zone of the run, to the millisecond.

@@ -141,7 +141,7 @@ fn the_table_names_the_worst_and_what_was_lost() {
     let expected = "\
 UPSTREAM         ATTEMPTS     FAILED     RATE  TOP CAUSE               SINCE
 127.0.0.1:9000         36         35    97.2%  refused                 22:13:21.412
-LOST: ring_full 34
+LOST: ring_full 34 · `gw502 diagnose` says why, and what to do
 ";
     assert_eq!(
         super::summary(&summary, &origin(), &style(false, None)),
@@ -196,5 +196,34 @@ fn evidence_stays_in_its_column_or_goes_below_when_the_terminal_is_narrow() {
             format!("{:14}{half}, {half}", ""),
             format!("{:14}(ECONNREFUSED)", "")
         ]
+    );
+}
+
+#[test]
+fn a_name_stands_behind_its_address_as_far_as_there_is_room() {
+    let mut failure = refused();
+    let of = |name: &str, failure: &mut Failure, width| {
+        failure.upstream_name = Some(name.to_owned());
+        upstream(failure, &style(false, width))
+    };
+    assert_eq!(of("php", &mut failure, Some(120)), "127.0.0.1:9000 (php)");
+    assert_eq!(
+        of("php_backend", &mut failure, Some(120)),
+        "127.0.0.1:9000 (php…end)"
+    );
+    assert_eq!(
+        of("php_backend", &mut failure, None),
+        "127.0.0.1:9000 (php_backend)"
+    );
+    assert_eq!(of("a\x1bb", &mut failure, None), "127.0.0.1:9000 (a?b)");
+    let path = "/run/somewhere/else/app.sock".to_owned();
+    failure.upstream = crate::event::Upstream::Unix { path };
+    assert_eq!(
+        of("php", &mut failure, Some(120)),
+        "unix:/run/s…lse/app.sock"
+    );
+    assert_eq!(
+        of("php", &mut failure, None),
+        "unix:/run/somewhere/else/app.sock (php)"
     );
 }

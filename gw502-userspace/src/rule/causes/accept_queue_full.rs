@@ -58,8 +58,13 @@ pub(super) static RULE: Rule = Rule {
             ),
             Step::app(
                 "php-fpm",
-                "pm.max_children = N, listen.backlog = 511",
-                "php-fpm: more requests at once; 511 is its default backlog",
+                "pm.max_children = N",
+                "php-fpm: more requests at once, as far as memory goes",
+            ),
+            Step::app(
+                "php-fpm",
+                "listen.backlog = 4096",
+                "php-fpm: room for longer bursts (511 by default)",
             ),
             Step::app(
                 "node",
@@ -126,7 +131,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::{dropped, listener_present, queue_full, refined, request};
+    use crate::rule::samples::{dropped, listener_present, queue_full, refined, request};
 
     #[test]
     fn a_queue_that_overflowed_is_why_nothing_answered() {

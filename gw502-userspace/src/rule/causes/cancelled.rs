@@ -8,15 +8,14 @@ pub(super) static RULE: Rule = Rule {
     condition: None,
     telling: words::none,
     page: Page {
-        title: "the proxy gave up by itself, and TCP cannot tell why: not counted as a failure",
+        title: "the proxy gave up by itself, TCP cannot tell why: not a failure",
         symptom: &[
             "Nothing, or nginx 499, HAProxy with termination state C-, Envoy DC",
             "If the proxy's log shows a time-out at that time: see response-timeout.",
         ],
         kernel_saw: &[
             "The proxy closed a connection that nothing was wrong with yet.",
-            "Its wait was no whole number of seconds, and did not recur among its waits,",
-            "so that nothing says that it was a time-out of the proxy.",
+            "Its wait was no whole number of seconds, and did not recur among its waits, so that nothing says that it was a time-out of the proxy.",
         ],
         reasons: &[
             "A client took back its request by HTTP/2 or HTTP/3, which no TCP event shows.",
@@ -55,7 +54,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::failure;
+    use crate::rule::samples::failure;
 
     #[test]
     fn it_says_that_it_does_not_know() {

@@ -14,8 +14,7 @@ pub(super) static RULE: Rule = Rule {
             "Envoy: flag DC. Nobody gets a 502: the client is gone.",
         ],
         kernel_saw: &[
-            "The proxy closed a connection that nothing was wrong with yet,",
-            "right after one of its own clients had closed or reset its connection to it.",
+            "The proxy closed a connection that nothing was wrong with yet, right after one of its own clients had closed or reset its connection to it.",
         ],
         reasons: &[
             "A person went on or closed the page; a mobile client lost its network.",
@@ -60,7 +59,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::failure;
+    use crate::rule::samples::failure;
 
     #[test]
     fn nobody_is_blamed() {

@@ -85,7 +85,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::{failure, upstream_exited};
+    use crate::rule::samples::{failure, upstream_exited};
 
     #[test]
     fn an_orderly_end_of_the_process_is_said() {

@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     condition: None,
     telling: words::none,
     page: Page {
-        title: "connect() failed on this host, with an errno that has no cause of its own",
+        title: "connect() failed on this host, with an errno that says no more",
         symptom: &[
             "nginx: 502, `connect() to … failed (N: …)`: the number is the errno",
             "HAProxy: 503, termination state SC; Envoy: 503 UF; Apache: 503; Caddy: 502",
@@ -54,7 +54,7 @@ fn sentence(failure: &Failure) -> String {
 mod tests {
     use super::*;
     use crate::event::Errno;
-    use crate::rule::tests::failure;
+    use crate::rule::samples::failure;
 
     #[test]
     fn it_gives_the_errno() {

@@ -29,8 +29,7 @@ pub(super) static RULE: Rule = Rule {
         ],
         kernel_saw: &[
             "connect() returned ENFILE: the host has no room for another file or unix socket.",
-            "A proxy at its own limit (EMFILE) fails in socket(), before there is a connection:",
-            "no TCP event shows that, and gw502 sees only that attempts stop coming.",
+            "A proxy at its own limit (EMFILE) fails in socket(), before there is a connection: no TCP event shows that, and gw502 sees only that attempts stop coming.",
         ],
         reasons: &[
             "The service's limit is the default of 1024, and each request takes two descriptors.",
@@ -95,7 +94,7 @@ mod tests {
     use super::*;
     use crate::event::Errno;
     use crate::rule::refine;
-    use crate::rule::tests::failure;
+    use crate::rule::samples::failure;
 
     #[test]
     fn the_errno_names_it() {

@@ -15,8 +15,7 @@ pub(super) static RULE: Rule = Rule {
         title: "this host's own firewall drops packets of the connection",
         symptom: symptoms::CONNECT_TIMEOUT,
         kernel_saw: &[
-            "SYNs went out and nothing answered; netfilter on this very host dropped a packet",
-            "of this very connection: the SYN on its way out or in, or the answer to it.",
+            "SYNs went out and nothing answered; netfilter on this very host dropped a packet of this very connection: the SYN on its way out or in, or the answer to it.",
         ],
         reasons: &[
             "A rule or a chain's policy `drop`: on output, on input, or on forward for containers.",
@@ -73,7 +72,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::{dropped, queue_full, refined};
+    use crate::rule::samples::{dropped, queue_full, refined};
 
     #[test]
     fn only_netfilters_drops_are_the_firewalls() {

@@ -103,7 +103,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::{
+    use crate::rule::samples::{
         listener_closed, listener_exited, listener_present, queue_full, refined, rst_to_syn,
     };
 

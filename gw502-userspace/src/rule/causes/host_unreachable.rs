@@ -12,8 +12,7 @@ pub(super) static RULE: Rule = Rule {
         title: "somebody on the way says that the upstream's host cannot be reached",
         symptom: symptoms::HOST_UNREACHABLE,
         kernel_saw: &[
-            "An ICMP error answered the SYN: host unreachable, or time exceeded (a routing loop);",
-            "or connect() failed at once: this host's own table has an `unreachable` route.",
+            "An ICMP error answered the SYN: host unreachable, or time exceeded (a routing loop); or connect() failed at once: this host's own table has an `unreachable` route.",
             "The evidence says which.",
         ],
         reasons: &[
@@ -73,7 +72,7 @@ fn sentence(failure: &Failure) -> String {
 mod tests {
     use super::*;
     use crate::event::Evidence;
-    use crate::rule::tests::failure;
+    use crate::rule::samples::failure;
 
     #[test]
     fn this_host_is_told_from_a_router() {

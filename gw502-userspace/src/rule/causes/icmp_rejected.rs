@@ -20,8 +20,7 @@ pub(super) static RULE: Rule = Rule {
             "No RST came, so it was no TCP that answered: a closed port answers with RST.",
         ],
         reasons: &[
-            "A firewall rule REJECT, whose default is ICMP port unreachable: on the upstream's host,",
-            "on this one, or on a router between.",
+            "A firewall rule REJECT, whose default is ICMP port unreachable: on the upstream's host, on this one, or on a router between.",
             "A security group or a host policy (firewalld, ufw, a CNI) that rejects.",
         ],
         check: &[
@@ -68,7 +67,7 @@ fn sentence(failure: &Failure) -> String {
 mod tests {
     use super::*;
     use crate::event::Evidence;
-    use crate::rule::tests::failure;
+    use crate::rule::samples::failure;
 
     #[test]
     fn it_names_the_error() {

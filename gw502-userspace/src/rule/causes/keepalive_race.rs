@@ -23,8 +23,7 @@ pub(super) static RULE: Rule = Rule {
             "The upstream never saw the request: it is safe to send it again.",
         ],
         reasons: &[
-            "The upstream's keep-alive time is shorter than the proxy's: the proxy reuses",
-            "connections that the upstream is just closing.",
+            "The upstream's keep-alive time is shorter than the proxy's: the proxy reuses connections that the upstream is just closing.",
             "The upstream closes after so many requests, without saying `Connection: close`.",
             "The upstream reloads or scales down, and closes its idle connections.",
         ],
@@ -112,7 +111,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::failure;
+    use crate::rule::samples::failure;
 
     #[test]
     fn it_says_how_long_the_connection_was_idle() {

@@ -14,12 +14,11 @@ pub(super) static RULE: Rule = Rule {
     }),
     telling: is_elsewhere,
     page: Page {
-        title: "the upstream listens, but not on the address and port that the proxy connects to",
+        title: "the upstream listens, but not where the proxy connects to",
         symptom: symptoms::REFUSED,
         kernel_saw: &[
             "RST answered the SYN: no socket listens on that address and port.",
-            "In the same network namespace a socket listens on the port at another address or",
-            "family, or the program that used to listen here listens on another port.",
+            "In the same network namespace a socket listens on the port at another address or family, or the program that used to listen here listens on another port.",
         ],
         reasons: &[
             "The program listens on 127.0.0.1, and the proxy connects to the host's own address.",
@@ -102,7 +101,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::{elsewhere, listener_exited, refined, rst_to_syn};
+    use crate::rule::samples::{elsewhere, listener_exited, refined, rst_to_syn};
 
     #[test]
     fn a_listener_close_by_is_named() {

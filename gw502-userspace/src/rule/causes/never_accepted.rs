@@ -17,8 +17,7 @@ pub(super) static RULE: Rule = Rule {
         symptom: symptoms::READ_TIMEOUT,
         kernel_saw: &[
             "The kernel of this host did the handshake and took the request, on the program's behalf.",
-            "When the proxy gave up, the connection was still in the listener's accept queue:",
-            "the program had not called accept() for it. It has not seen the request.",
+            "When the proxy gave up, the connection was still in the listener's accept queue: the program had not called accept() for it. It has not seen the request.",
         ],
         reasons: &[
             "All workers are busy with other requests, and nobody is left to accept.",
@@ -93,7 +92,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::{never_accepted, refined, request};
+    use crate::rule::samples::{never_accepted, refined, request};
 
     #[test]
     fn a_time_out_in_the_accept_queue_is_named() {

@@ -90,7 +90,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::{failure, listener_closed, listener_present, refined, rst_to_syn};
+    use crate::rule::samples::{failure, listener_closed, listener_present, refined, rst_to_syn};
 
     #[test]
     fn a_port_without_listener_is_told_from_a_refusal() {

@@ -16,8 +16,7 @@ pub(super) static RULE: Rule = Rule {
             "Envoy: 503 UF; Apache: 503, (101); Caddy: 502, `connect: network is unreachable`",
         ],
         kernel_saw: &[
-            "connect() failed at once: this host's routing table has no way there, or forbids it;",
-            "or the SYN left, and a router answered with ICMP network unreachable.",
+            "connect() failed at once: this host's routing table has no way there, or forbids it; or the SYN left, and a router answered with ICMP network unreachable.",
             "The evidence says which: `by this host's own routing`, or the ICMP error.",
         ],
         reasons: &[
@@ -80,7 +79,7 @@ fn sentence(failure: &Failure) -> String {
 mod tests {
     use super::*;
     use crate::event::Evidence;
-    use crate::rule::tests::failure;
+    use crate::rule::samples::failure;
 
     #[test]
     fn this_host_is_told_from_a_router() {

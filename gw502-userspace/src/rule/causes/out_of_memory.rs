@@ -70,7 +70,7 @@ fn sentence(failure: &Failure) -> String {
 mod tests {
     use super::*;
     use crate::event::Errno;
-    use crate::rule::tests::failure;
+    use crate::rule::samples::failure;
 
     #[test]
     fn it_gives_the_errno() {

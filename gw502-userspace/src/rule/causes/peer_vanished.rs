@@ -17,8 +17,7 @@ pub(super) static RULE: Rule = Rule {
         title: "the upstream's host fell silent on an open connection",
         symptom: symptoms::READ_TIMEOUT,
         kernel_saw: &[
-            "The connection was established; then data was sent again and again, and nothing",
-            "acknowledged it. A slow program does not do that: its kernel acknowledges for it.",
+            "The connection was established; then data was sent again and again, and nothing acknowledged it. A slow program does not do that: its kernel acknowledges for it.",
             "The proxy gave up, or the kernel after its retries (ETIMEDOUT).",
         ],
         reasons: &[
@@ -88,7 +87,7 @@ fn sentence(failure: &Failure) -> String {
 mod tests {
     use super::*;
     use crate::event::Party;
-    use crate::rule::tests::failure;
+    use crate::rule::samples::failure;
 
     #[test]
     fn it_says_what_was_not_acknowledged() {

@@ -17,8 +17,7 @@ pub(super) static RULE: Rule = Rule {
         ],
         kernel_saw: &[
             "connect() returned EADDRNOTAVAIL before anything was sent.",
-            "Every port of net.ipv4.ip_local_port_range is taken towards this address and port,",
-            "by open connections and by those in TIME_WAIT, which last 60 s.",
+            "Every port of net.ipv4.ip_local_port_range is taken towards this address and port, by open connections and by those in TIME_WAIT, which last 60 s.",
         ],
         reasons: &[
             "The proxy opens a connection for each request: no keep-alive towards the upstream.",
@@ -81,7 +80,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::failure;
+    use crate::rule::samples::failure;
 
     #[test]
     fn it_counts_the_ports() {

@@ -109,7 +109,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::{queue_full, refined, request, rst_to_syn};
+    use crate::rule::samples::{queue_full, refined, request, rst_to_syn};
 
     #[test]
     fn a_full_queue_that_resets_is_named() {

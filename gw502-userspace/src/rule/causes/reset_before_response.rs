@@ -81,7 +81,7 @@ fn sentence(failure: &Failure) -> String {
 mod tests {
     use super::*;
     use crate::event::Evidence;
-    use crate::rule::tests::{failure, gunicorn};
+    use crate::rule::samples::{failure, gunicorn};
 
     #[test]
     fn it_gives_the_upstreams_reason_where_it_is_known() {

@@ -49,8 +49,8 @@ pub(super) static RULE: Rule = Rule {
             ),
             Step::app(
                 "php-fpm",
-                "post_max_size = 64M, upload_max_filesize = 64M",
-                "PHP: allow larger bodies",
+                "php_admin_value[post_max_size] = 64M",
+                "php-fpm: allow larger bodies (upload_max_filesize for a single file)",
             ),
             Step::new(
                 "read the rest of the body before closing",
@@ -73,7 +73,7 @@ fn sentence(failure: &Failure) -> String {
 mod tests {
     use super::*;
     use crate::event::Evidence;
-    use crate::rule::tests::{failure, gunicorn};
+    use crate::rule::samples::{failure, gunicorn};
 
     #[test]
     fn it_says_who_it_was() {

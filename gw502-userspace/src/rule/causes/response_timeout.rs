@@ -14,8 +14,7 @@ pub(super) static RULE: Rule = Rule {
         symptom: symptoms::READ_TIMEOUT,
         kernel_saw: &[
             "The connection was established and the request went out; no byte of an answer came.",
-            "The proxy closed: its wait is a whole number of seconds, or recurs among its waits,",
-            "as a configured time-out does; no client of it had just left.",
+            "The proxy closed: its wait is a whole number of seconds, or recurs among its waits, as a configured time-out does; no client of it had just left.",
         ],
         reasons: &[
             "The request is slow: a database, another service, a lock, a large export.",
@@ -36,8 +35,8 @@ pub(super) static RULE: Rule = Rule {
             Step::new("top -H -p {pid}", "whether its threads work or wait"),
             Step::app(
                 "php-fpm",
-                "request_slowlog_timeout = 5s, slowlog = /var/log/php-fpm-slow.log",
-                "php-fpm writes where each slow request was",
+                "request_slowlog_timeout = 5s",
+                "php-fpm: writes where each slow request was to the pool's `slowlog = FILE`",
             ),
             Step::app(
                 "gunicorn",
@@ -100,7 +99,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::{failure, gunicorn};
+    use crate::rule::samples::{failure, gunicorn};
 
     #[test]
     fn it_says_how_long_the_proxy_waited() {

@@ -16,8 +16,7 @@ pub(super) static RULE: Rule = Rule {
             "It hits uploads; small requests go well.",
         ],
         kernel_saw: &[
-            "The connection is there, and the upstream acknowledges what it gets,",
-            "but its window is closed: its receive buffer is full, and the program does not read.",
+            "The connection is there, and the upstream acknowledges what it gets, but its window is closed: its receive buffer is full, and the program does not read.",
             "The rest of the request waited on this host for a second or more; then the proxy closed.",
         ],
         reasons: &[
@@ -72,7 +71,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::failure;
+    use crate::rule::samples::failure;
 
     #[test]
     fn it_says_how_much_waited() {

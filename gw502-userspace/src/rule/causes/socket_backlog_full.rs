@@ -78,7 +78,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::over_unix;
+    use crate::rule::samples::over_unix;
 
     #[test]
     fn a_connect_that_waits_is_told_from_one_that_failed() {

@@ -16,8 +16,7 @@ pub(super) static RULE: Rule = Rule {
             symptoms::UNIX_APACHE,
         ],
         kernel_saw: &[
-            "connect() returned ENOENT (or ENOTDIR): the path leads to no file,",
-            "as the proxy sees it, in its own mount namespace and root directory.",
+            "connect() returned ENOENT (or ENOTDIR): the path leads to no file, as the proxy sees it, in its own mount namespace and root directory.",
         ],
         reasons: &[
             "The program is not running: many remove their socket when they end.",
@@ -75,7 +74,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::{listener_exited, over_unix};
+    use crate::rule::samples::{listener_exited, over_unix};
 
     #[test]
     fn it_says_who_was_there() {

@@ -48,8 +48,8 @@ pub(super) static RULE: Rule = Rule {
         fix: &[
             Step::app(
                 "php-fpm",
-                "listen.owner = www-data, listen.group = www-data, listen.mode = 0660",
-                "php-fpm's pool: the proxy's user, then `systemctl reload` it",
+                "listen.group = www-data",
+                "php-fpm's pool: the proxy's group, with `listen.mode = 0660`; then reload php-fpm",
             ),
             Step::app(
                 "gunicorn",
@@ -70,35 +70,32 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn sentence(failure: &Failure) -> String {
-    let mut sentence = format!(
-        "{} may not connect to {}",
-        proxy(failure),
-        upstream(failure)
-    );
     let file = find(failure, |fact| match fact {
-        Evidence::SocketFile { mode, uid, gid } => Some((mode, uid, gid)),
+        Evidence::SocketFile { mode, uid, gid } => {
+            Some(format!("the socket has mode {mode}, uid {uid}, gid {gid}"))
+        }
         _ => None,
     });
     let runs_as = find(failure, |fact| match fact {
-        Evidence::ConnectedAs { uid, gid } => Some((uid, gid)),
+        Evidence::ConnectedAs { uid, gid } => {
+            Some(format!("the proxy runs as uid {uid}, gid {gid}"))
+        }
         _ => None,
     });
-    if let Some((mode, uid, gid)) = file {
-        sentence.push_str(&format!(
-            ": the socket has mode {mode}, uid {uid}, gid {gid}"
-        ));
-    }
-    if let Some((uid, gid)) = runs_as {
-        let sign = if file.is_some() { ", and" } else { ":" };
-        sentence.push_str(&format!("{sign} the proxy runs as uid {uid}, gid {gid}"));
-    }
-    sentence + "."
+    let why: Vec<_> = file.into_iter().chain(runs_as).collect();
+    let colon = if why.is_empty() { "" } else { ": " };
+    format!(
+        "{} may not connect to {}{colon}{}.",
+        proxy(failure),
+        upstream(failure),
+        why.join(", and ")
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::over_unix;
+    use crate::rule::samples::over_unix;
 
     #[test]
     fn it_says_whose_the_socket_is_and_who_came() {

@@ -64,7 +64,7 @@ fn sentence(failure: &Failure) -> String {
 mod tests {
     use super::*;
     use crate::event::{Evidence, Exit};
-    use crate::rule::tests::{gunicorn, listener_exited, over_unix};
+    use crate::rule::samples::{gunicorn, listener_exited, over_unix};
 
     #[test]
     fn a_listener_that_ended_is_evidence_and_the_cause_stays() {

@@ -96,7 +96,7 @@ fn sentence(failure: &Failure) -> String {
 mod tests {
     use super::*;
     use crate::event::Party;
-    use crate::rule::tests::failure;
+    use crate::rule::samples::failure;
 
     #[test]
     fn it_counts_the_syns_and_says_who_gave_up() {

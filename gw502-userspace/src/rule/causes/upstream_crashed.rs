@@ -19,24 +19,22 @@ pub(super) static RULE: Rule = Rule {
     }),
     telling: |fact| matches!(fact, Evidence::UpstreamExited { .. }),
     page: Page {
-        title: "the upstream's process crashed or was killed while it held the connection",
+        title: "the upstream's process crashed or was killed with the connection open",
         symptom: &[
-            "nginx: 502, `upstream prematurely closed connection while reading response header`,",
-            "or `recv() failed (104: Connection reset by peer)` where the request was still unread",
+            "nginx: 502, `upstream prematurely closed connection while reading response header`",
+            "nginx: 502, `recv() failed (104: Connection reset by peer)` if the request was unread",
             "HAProxy: 502, termination state SH; Envoy: 503 UC; Apache: 502, AH01102; Caddy: 502",
             "The proxy's log cannot tell it from an orderly close.",
         ],
         kernel_saw: &[
             "A FIN or RST ended the connection, and no byte of an answer came.",
-            "At that moment the process of this host that held the other end ended: by a signal that",
-            "nobody sends to stop a program, or with an exit code other than 0.",
+            "At that moment the process of this host that held the other end ended: by a signal that nobody sends to stop a program, or with an exit code other than 0.",
             "`OOM` means that the kernel's OOM killer had marked it.",
         ],
         reasons: &[
             "SIGSEGV, SIGABRT, SIGBUS, SIGFPE: it crashed over this request; there may be a core dump.",
             "SIGKILL with OOM: no memory left, on the host or in its cgroup.",
-            "SIGKILL without: its own supervisor (gunicorn --timeout, php-fpm), or systemd's stop",
-            "time-out.",
+            "SIGKILL without: its own supervisor (gunicorn --timeout, php-fpm), or systemd at its stop time-out.",
             "An exit code: an error that nobody caught, or a limit of requests with a bad exit.",
         ],
         check: &[
@@ -66,8 +64,8 @@ pub(super) static RULE: Rule = Rule {
             ),
             Step::app(
                 "php-fpm",
-                "pm.max_children = N, php_admin_value[memory_limit] = 256M",
-                "php-fpm: as many children as fit in memory",
+                "php_admin_value[memory_limit] = 256M",
+                "php-fpm: what one request may take; times pm.max_children it is to fit in memory",
             ),
             Step::app(
                 "node",
@@ -138,12 +136,12 @@ fn sentence(failure: &Failure) -> String {
 mod tests {
     use super::*;
     use crate::event::Class;
-    use crate::rule::tests::{failure, refined, request, upstream_exited};
+    use crate::rule::samples::{failure, refined, request, upstream_exited};
 
     fn crashed(cause: Cause, phase: Phase, evidence: Vec<Evidence>) -> Failure {
         let mut failure = Failure {
-            evidence,
             phase,
+            evidence,
             ..failure(cause)
         };
         crate::rule::refine(&mut failure);

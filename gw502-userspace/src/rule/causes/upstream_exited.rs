@@ -57,8 +57,13 @@ pub(super) static RULE: Rule = Rule {
             ),
             Step::app(
                 "php-fpm",
-                "pm.max_children = N, pm.max_requests = 500",
-                "php-fpm: as many children as fit in memory; new ones before a leak fills it",
+                "pm.max_children = N",
+                "php-fpm: as many children as fit in memory",
+            ),
+            Step::app(
+                "php-fpm",
+                "pm.max_requests = 500",
+                "php-fpm: a new child after so many requests, before a leak fills the memory",
             ),
         ],
     },
@@ -109,7 +114,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::{
+    use crate::rule::samples::{
         listener_closed, listener_exited, listener_present, refined, rst_to_syn,
     };
 

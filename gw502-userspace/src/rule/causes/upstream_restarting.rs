@@ -19,8 +19,7 @@ pub(super) static RULE: Rule = Rule {
         title: "the upstream restarted, and refused connections meanwhile",
         symptom: symptoms::REFUSED,
         kernel_saw: &[
-            "RST answered the SYNs from the moment the listening socket closed…",
-            "…to the moment when a new one listened on the same address and port.",
+            "RST answered the SYNs from the moment the listening socket closed to the moment when a new one listened on the same address and port.",
             "Only the diagnosis says so: the single events are `upstream-exited` or `no-listener`.",
         ],
         reasons: &[
@@ -89,7 +88,7 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::tests::{failure, listener_exited};
+    use crate::rule::samples::{failure, listener_exited};
 
     #[test]
     fn it_says_what_ended() {
