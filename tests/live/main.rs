@@ -9,6 +9,7 @@
 mod blind;
 mod command_line;
 mod demo;
+mod diagnose;
 mod faults;
 mod filters;
 mod identity;
@@ -65,6 +66,7 @@ fn every_trial() -> Vec<Trial> {
         command_line::trials(),
         recording::trials(),
         demo::trials(),
+        diagnose::trials(),
     ]
     .into_iter()
     .flatten()

@@ -243,7 +243,8 @@ fn choice() {
 
     let text = agent::run(&["replay", &name], LIMIT).stdout;
     let note = format!(
-        "nothing lost · {} events counted, not recorded (record --class timeout)",
+        "nothing lost · {} events counted, not recorded (record --class timeout) · `gw502 \
+         diagnose` says why, and what to do",
         FAILURES - REQUESTS
     );
     assert_eq!(text.lines().last(), Some(note.as_str()), "{text}");
@@ -334,7 +335,10 @@ fn assert_broken(session: &Session, shown: &[&str], events: usize, words: &str) 
         "`{words}` is not said:\n{}",
         session.stderr
     );
-    let events = shown.get(..events).expect("no more than were recorded");
+    // Counters may stand between the failures and the end; a replay does not show them.
+    let events = shown
+        .get(..events.min(REQUESTS))
+        .expect("as many as were recorded");
     assert_eq!(session.stdout, events.concat(), "shown although {words}");
 }
 

@@ -269,6 +269,15 @@ impl Track {
         self.samples.iter().find(|sample| sample.cause == cause)
     }
 
+    /// The upstream's name in the proxy's configuration.
+    pub(super) fn name(&self) -> Option<&str> {
+        let mut names = self
+            .samples
+            .iter()
+            .filter_map(|sample| sample.upstream_name.as_deref());
+        names.next()
+    }
+
     /// Failures of some causes.
     pub(super) fn count_of(&self, is: impl Fn(Cause) -> bool) -> u64 {
         let counts = self.causes.iter().filter(|(cause, _)| is(**cause));
@@ -354,6 +363,7 @@ fn kept(failure: &Failure) -> Failure {
     }
     let mut bare = Failure {
         evidence: Vec::new(),
+        upstream_name: None,
         hook: Cow::Borrowed("unknown"),
         ..failure.clone()
     };

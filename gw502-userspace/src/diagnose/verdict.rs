@@ -46,6 +46,8 @@ pub struct ProxyShare {
 pub struct Diagnosis {
     /// The upstream; `None` for all that found no room of their own.
     pub id: Option<UpstreamId>,
+    /// Its name in the proxy's configuration.
+    pub name: Option<String>,
     /// Who failed, the most affected first.
     pub proxies: Vec<ProxyShare>,
     /// How it is now.
@@ -104,6 +106,7 @@ pub(super) fn diagnose(
     let last_ns = track.map(|track| track.health.last_failure_ns());
     let mut diagnosis = Diagnosis {
         id: row.id.clone(),
+        name: track.and_then(Track::name).map(tame),
         proxies: track.map(proxies).unwrap_or_default(),
         state,
         since_ns,

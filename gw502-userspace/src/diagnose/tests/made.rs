@@ -37,6 +37,7 @@ pub(in crate::diagnose) fn upstream(port: u16) -> Upstream {
 pub(in crate::diagnose) fn id(port: u16) -> UpstreamId {
     UpstreamId {
         upstream: upstream(port),
+        upstream_name: None,
         netns: NETNS,
     }
 }
@@ -51,6 +52,7 @@ pub(in crate::diagnose) fn refused(port: u16, at_ns: u64) -> Failure {
         errno: Some(Errno(111)),
         phase: Phase::Connect,
         upstream: upstream(port),
+        upstream_name: None,
         local: None,
         netns: NETNS,
         proxy: Proxy {

@@ -80,7 +80,10 @@ pub fn diagnosis(diagnosis: &Diagnosis, origin: &Origin) -> Bytes {
     line(&DiagnosisLine {
         schema: "gw502.diagnosis/1",
         host: &origin.host,
-        upstream: diagnosis.id.as_ref().map(|id| (&id.upstream).into()),
+        upstream: diagnosis
+            .id
+            .as_ref()
+            .map(|id| UpstreamName::new(&id.upstream, diagnosis.name.as_deref())),
         netns: diagnosis.id.as_ref().map(|id| id.netns),
         proxies: proxies.collect(),
         state: diagnosis.state.code(),
@@ -107,7 +110,10 @@ fn healthy(row: &UpstreamSummary, origin: &Origin) -> Bytes {
     line(&DiagnosisLine {
         schema: "gw502.diagnosis/1",
         host: &origin.host,
-        upstream: row.id.as_ref().map(|id| (&id.upstream).into()),
+        upstream: row
+            .id
+            .as_ref()
+            .map(|id| UpstreamName::new(&id.upstream, None)),
         netns: row.id.as_ref().map(|id| id.netns),
         proxies: Vec::new(),
         state: "healthy",

@@ -128,9 +128,10 @@ fn headline(diagnosis: &Diagnosis, report: &Report, origin: &Origin) -> String {
 }
 
 fn name(diagnosis: &Diagnosis) -> String {
-    match &diagnosis.id {
-        Some(id) => printable(&id.upstream.to_string()),
-        None => "other upstreams".to_owned(),
+    match (&diagnosis.id, &diagnosis.name) {
+        (Some(id), Some(name)) => printable(&format!("{} ({name})", id.upstream)),
+        (Some(id), None) => printable(&id.upstream.to_string()),
+        (None, _) => "other upstreams".to_owned(),
     }
 }
 
