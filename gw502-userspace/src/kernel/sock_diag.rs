@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 
+use gw502_common::tcp::state;
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
@@ -98,7 +99,8 @@ impl SockDiag {
     }
 
     /// Inode number of the open connection from `peer` to `own`, asked at the end of `own`: 0 when
-    /// no program has accepted it; `None` when there is none.
+    /// no program has accepted it; `None` when there is none, or `own` has closed it. (A closed one
+    /// has no inode either.)
     pub fn accepted(&self, own: Endpoint, peer: Endpoint) -> io::Result<Option<u32>> {
         let family = if own.address.is_ipv4() {
             AF_INET
@@ -117,8 +119,9 @@ impl SockDiag {
         let mut found = None;
         let asked = self.tcp(0, request, |answer| {
             let id = &answer.header.socket_id;
+            let is_open = matches!(answer.header.state, state::ESTABLISHED | state::CLOSE_WAIT);
             // A listener answers for connections that are not there.
-            if id.destination_port == peer.port {
+            if is_open && id.destination_port == peer.port {
                 found = Some(answer.header.inode);
             }
         });
@@ -337,9 +340,11 @@ mod tests {
         let peer = endpoint(client.local_addr().unwrap());
         let diag = SockDiag::open().unwrap();
         assert_eq!(diag.accepted(own, peer).unwrap(), Some(0));
-        let (_server, _) = listener.accept().unwrap();
+        let (server, _) = listener.accept().unwrap();
         assert!(diag.accepted(own, peer).unwrap().unwrap() > 0);
         assert_eq!(diag.towards(own).unwrap(), 1);
+        drop(server);
+        assert_eq!(diag.accepted(own, peer).unwrap(), None);
         let nobody = Endpoint { port: 1, ..peer };
         assert_eq!(diag.accepted(own, nobody).unwrap(), None);
     }
