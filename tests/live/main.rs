@@ -17,6 +17,7 @@ mod neighbour;
 mod patience;
 mod recording;
 mod reuse;
+mod scenarios;
 mod scene;
 mod silence;
 mod sockets;
@@ -66,6 +67,7 @@ fn every_trial() -> Vec<Trial> {
         command_line::trials(),
         recording::trials(),
         demo::trials(),
+        scenarios::trials(),
         diagnose::trials(),
     ]
     .into_iter()
