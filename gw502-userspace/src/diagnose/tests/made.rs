@@ -37,7 +37,6 @@ pub(in crate::diagnose) fn upstream(port: u16) -> Upstream {
 pub(in crate::diagnose) fn id(port: u16) -> UpstreamId {
     UpstreamId {
         upstream: upstream(port),
-        upstream_name: None,
         netns: NETNS,
     }
 }
