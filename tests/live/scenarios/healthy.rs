@@ -8,7 +8,6 @@ use std::time::Duration;
 use gw502_tests::app::{App, Gunicorn, gunicorn, node};
 use gw502_tests::client::{self, Answer, Answers, Request};
 use gw502_tests::deadline;
-use gw502_tests::lab::Path;
 use gw502_tests::matrix::NONE;
 use gw502_tests::proxy::{Kind, Proxy, Settings};
 use gw502_tests::sockets;
@@ -27,13 +26,11 @@ const SCANNED: std::ops::Range<u16> = 1..200;
 
 pub(super) const ALL: &[Scenario] = &[
     scenario("healthy_traffic", NONE, traffic),
-    scenario("healthy_traffic_haproxy", NONE, traffic)
-        .through(Kind::Haproxy)
-        .over(Path::Loopback),
+    scenario("healthy_traffic_haproxy", NONE, traffic).through(Kind::Haproxy),
     scenario("healthy_proxy_reloads", NONE, proxy_reloads),
     scenario("healthy_app_restarts_idle", NONE, app_restarts_idle),
     scenario("healthy_app_reloads_under_load", NONE, app_reloads),
-    scenario("healthy_while_others_scan", NONE, scanned).over(Path::Loopback),
+    scenario("healthy_while_others_scan", NONE, scanned),
     scenario("healthy_clients_leave", NONE, clients_leave),
 ];
 

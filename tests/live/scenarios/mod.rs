@@ -37,7 +37,7 @@ struct Scenario {
     run: fn(&Stage) -> Outcome,
 }
 
-/// Through nginx, between two namespaces.
+/// Through nginx, all in one namespace.
 const fn scenario(
     name: &'static str,
     expected: &'static str,
@@ -48,7 +48,7 @@ const fn scenario(
         expected,
         plain: None,
         kind: Kind::Nginx,
-        path: Path::Veth,
+        path: Path::Loopback,
         run,
     }
 }

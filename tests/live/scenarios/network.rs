@@ -32,20 +32,20 @@ const NO_SYN_ANSWER: &str = "110: Connection timed out) while connecting to upst
 const NOBODYS_MAC: &str = "02:00:00:00:02:99";
 
 pub(super) const ALL: &[Scenario] = &[
-    scenario("firewall_drops_input", DROPPED, |stage| {
+    across("firewall_drops_input", DROPPED, |stage| {
         firewalled(stage, Family::V4, Verdict::Drop, NO_SYN_ANSWER)
     }),
-    scenario("firewall_drops_output", DROPPED, |stage| {
+    across("firewall_drops_output", DROPPED, |stage| {
         let upstream = upstream(stage, Family::V4, Behaviour::Good);
         let at = upstream.address().tcp();
         firewall::apply_at(stage.lab.proxy(), Hook::Output, at.port(), Verdict::Drop);
         fails(stage, at, NO_SYN_ANSWER)
     }),
-    scenario("firewall_drops_forward", DROPPED, forward).through(Kind::Haproxy),
-    scenario("reject_tcp_reset", "refused/firewall-reset", |stage| {
+    across("firewall_drops_forward", DROPPED, forward).through(Kind::Haproxy),
+    across("reject_tcp_reset", "refused/firewall-reset", |stage| {
         firewalled(stage, Family::V4, Verdict::TcpReset, REFUSED)
     }),
-    scenario("reject_port", "refused/icmp-rejected", |stage| {
+    across("reject_port", "refused/icmp-rejected", |stage| {
         firewalled(
             stage,
             Family::V4,
@@ -53,11 +53,11 @@ pub(super) const ALL: &[Scenario] = &[
             REFUSED,
         )
     }),
-    scenario("reject_prot", "refused/icmp-rejected", |stage| {
+    across("reject_prot", "refused/icmp-rejected", |stage| {
         let words = "92: Protocol not available";
         firewalled(stage, Family::V4, Verdict::Icmp("prot-unreachable"), words)
     }),
-    scenario("reject_host", "unreachable/host-unreachable", |stage| {
+    across("reject_host", "unreachable/host-unreachable", |stage| {
         firewalled(
             stage,
             Family::V4,
@@ -65,7 +65,7 @@ pub(super) const ALL: &[Scenario] = &[
             NO_ROUTE,
         )
     }),
-    scenario("reject_net", "unreachable/no-route", |stage| {
+    across("reject_net", "unreachable/no-route", |stage| {
         firewalled(
             stage,
             Family::V4,
@@ -73,7 +73,7 @@ pub(super) const ALL: &[Scenario] = &[
             NO_NETWORK,
         )
     }),
-    scenario("reject_net_prohibited", PROHIBITED, |stage| {
+    across("reject_net_prohibited", PROHIBITED, |stage| {
         firewalled(
             stage,
             Family::V4,
@@ -81,7 +81,7 @@ pub(super) const ALL: &[Scenario] = &[
             NO_NETWORK,
         )
     }),
-    scenario("reject_host_prohibited", PROHIBITED, |stage| {
+    across("reject_host_prohibited", PROHIBITED, |stage| {
         firewalled(
             stage,
             Family::V4,
@@ -89,7 +89,7 @@ pub(super) const ALL: &[Scenario] = &[
             NO_ROUTE,
         )
     }),
-    scenario("reject_admin_prohibited", PROHIBITED, |stage| {
+    across("reject_admin_prohibited", PROHIBITED, |stage| {
         firewalled(
             stage,
             Family::V4,
@@ -97,7 +97,7 @@ pub(super) const ALL: &[Scenario] = &[
             NO_ROUTE,
         )
     }),
-    scenario("reject6_port", "refused/icmp-rejected", |stage| {
+    across("reject6_port", "refused/icmp-rejected", |stage| {
         firewalled(
             stage,
             Family::V6,
@@ -105,10 +105,10 @@ pub(super) const ALL: &[Scenario] = &[
             REFUSED,
         )
     }),
-    scenario("reject6_no_route", "unreachable/no-route", |stage| {
+    across("reject6_no_route", "unreachable/no-route", |stage| {
         firewalled(stage, Family::V6, Verdict::Icmp6("no-route"), NO_NETWORK)
     }),
-    scenario("reject6_addr", "unreachable/host-unreachable", |stage| {
+    across("reject6_addr", "unreachable/host-unreachable", |stage| {
         firewalled(
             stage,
             Family::V6,
@@ -116,15 +116,15 @@ pub(super) const ALL: &[Scenario] = &[
             NO_ROUTE,
         )
     }),
-    scenario("reject6_admin_prohibited", PROHIBITED, |stage| {
+    across("reject6_admin_prohibited", PROHIBITED, |stage| {
         let kind = Verdict::Icmp6("admin-prohibited");
         firewalled(stage, Family::V6, kind, NOT_PERMITTED)
     }),
-    scenario("host_is_down", "unreachable/neighbour-failed", |stage| {
+    across("host_is_down", "unreachable/neighbour-failed", |stage| {
         firewall::shorten_neighbour_probes(stage.lab.proxy());
         fails(stage, nobody(stage), NO_ROUTE)
     }),
-    scenario("host_is_silent", "timeout/syn-unanswered", |stage| {
+    across("host_is_silent", "timeout/syn-unanswered", |stage| {
         let nobody = nobody(stage);
         let known = nobody.ip().to_string();
         let neighbour = ["neigh", "add", &known, "lladdr", NOBODYS_MAC];
@@ -135,19 +135,28 @@ pub(super) const ALL: &[Scenario] = &[
             .ip(&[&neighbour[..], &for_ever[..]].concat());
         fails(stage, nobody, NO_SYN_ANSWER)
     }),
-    scenario("no_route", "unreachable/no-route", |stage| {
+    across("no_route", "unreachable/no-route", |stage| {
         let nowhere = route::lead_nowhere(stage.lab.proxy(), Family::V4, Route::Missing);
         fails(stage, nowhere, NO_NETWORK)
     }),
-    scenario("route_prohibits", "local/not-permitted", |stage| {
+    across("route_prohibits", "local/not-permitted", |stage| {
         let nowhere = route::lead_nowhere(stage.lab.proxy(), Family::V4, Route::Prohibit);
         fails(stage, nowhere, NOT_PERMITTED)
     }),
-    scenario("ports_exhausted", "local/port-exhaustion", ports_exhausted),
-    scenario("two_hosts_with_one_address", "refused/refused", two_hosts),
-    scenario("accept_queue_full", "timeout/accept-queue-full", queue_full),
-    scenario("full_queue_resets", "reset/queue-full-reset", queue_resets).over(Path::Delayed),
+    across("ports_exhausted", "local/port-exhaustion", ports_exhausted),
+    across("two_hosts_with_one_address", "refused/refused", two_hosts),
+    across("accept_queue_full", "timeout/accept-queue-full", queue_full),
+    across("full_queue_resets", "reset/queue-full-reset", queue_resets).over(Path::Delayed),
 ];
+
+/// Between two namespaces: it matters who answers.
+const fn across(
+    name: &'static str,
+    expected: &'static str,
+    run: fn(&Stage) -> Outcome,
+) -> Scenario {
+    scenario(name, expected, run).over(Path::Veth)
+}
 
 #[track_caller]
 fn upstream(stage: &Stage, family: Family, behaviour: Behaviour) -> Upstream {
@@ -246,7 +255,7 @@ fn queue_resets(stage: &Stage) -> Outcome {
     let app = gunicorn(&stage.lab, stage.free_address(), settings);
     let at = app.address();
     let proxy = stage.tuned(at.clone(), |settings| Settings {
-        read_timeout: Duration::from_millis(800),
+        read_timeout: Duration::from_secs(1),
         ..settings
     });
     let _busy = hold(stage, at.tcp(), 1 + settings.backlog);

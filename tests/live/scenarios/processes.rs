@@ -31,13 +31,13 @@ pub(super) const ALL: &[Scenario] = &[
     scenario("killed_in_flight", CRASHED, killed),
     scenario("killed_in_flight_haproxy", CRASHED, killed)
         .through(Kind::Haproxy)
-        .over(Path::Loopback),
+        .over(Path::Veth),
     scenario("aborts", CRASHED, |stage| ends(stage, "/crash", "SIGABRT")),
     scenario("exits_with_1", CRASHED, |stage| {
         ends(stage, "/exit/1", "code 1")
     })
     .through(Kind::Haproxy),
-    scenario("oom_killed_in_its_cgroup", CRASHED, oom_killed).over(Path::Loopback),
+    scenario("oom_killed_in_its_cgroup", CRASHED, oom_killed),
     scenario("worker_killed_in_flight", CRASHED, worker_killed),
     scenario("worker_stuck_and_killed", CRASHED, worker_stuck),
     scenario(
@@ -55,14 +55,15 @@ pub(super) const ALL: &[Scenario] = &[
         gone(stage, App::kill, "SIGKILL")
     }),
     scenario("stopped_before", EXITED, |stage| {
-        gone(stage, App::stop, "code 0")
+        gone(stage, App::stop, "and ended")
     })
-    .through(Kind::Haproxy)
-    .over(Path::Loopback),
+    .through(Kind::Haproxy),
     scenario("never_started", "refused/no-listener", never_started),
-    scenario("listens_on_ipv6_only", ELSEWHERE, on_ipv6).over(Path::Loopback),
-    scenario("listens_on_localhost_only", ELSEWHERE, on_localhost).through(Kind::Haproxy),
-    scenario("comes_back_on_the_next_port", ELSEWHERE, on_the_next_port).over(Path::Loopback),
+    scenario("listens_on_ipv6_only", ELSEWHERE, on_ipv6),
+    scenario("listens_on_localhost_only", ELSEWHERE, on_localhost)
+        .through(Kind::Haproxy)
+        .over(Path::Veth),
+    scenario("comes_back_on_the_next_port", ELSEWHERE, on_the_next_port),
 ];
 
 const fn closed(proxy: &Proxy) -> &'static str {

@@ -5,22 +5,20 @@ use std::time::Duration;
 use gw502_tests::address::Address;
 use gw502_tests::app::{self, App, Php, php};
 use gw502_tests::deadline;
-use gw502_tests::lab::Path;
 use gw502_tests::proxy::{Proxy, Settings};
 
 use super::stage::{LATE, Outcome, Stage};
 use super::{SOME, Scenario, scenario};
 
 pub(super) const ALL: &[Scenario] = &[
-    scenario("php_socket_missing", "refused/socket-missing", missing).over(Path::Loopback),
-    scenario("php_socket_stale", "refused/socket-stale", stale).over(Path::Loopback),
+    scenario("php_socket_missing", "refused/socket-missing", missing),
+    scenario("php_socket_stale", "refused/socket-stale", stale),
     scenario(
         "php_socket_wrong_mode",
         "refused/socket-permission",
         forbidden,
-    )
-    .over(Path::Loopback),
-    scenario("php_saturated", "refused/socket-backlog-full", saturated).over(Path::Loopback),
+    ),
+    scenario("php_saturated", "refused/socket-backlog-full", saturated),
     scenario(
         "php_saturated_on_tcp",
         "timeout/never-accepted",
@@ -31,8 +29,8 @@ pub(super) const ALL: &[Scenario] = &[
 ];
 
 /// Longer than the proxy waits.
-const TOO_SLOW: &str = "/slow/1500";
-const SHORT: Duration = Duration::from_millis(500);
+const TOO_SLOW: &str = "/slow/2500";
+const SHORT: Duration = Duration::from_secs(1);
 const SLOW_ANSWER: &str = "110: Connection timed out) while reading response header";
 
 fn start(stage: &Stage, settings: &Php, upstream: Address, read_timeout: Duration) -> (App, Proxy) {

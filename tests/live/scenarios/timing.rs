@@ -8,7 +8,7 @@ use gw502_tests::client::Answer;
 use gw502_tests::deadline;
 use gw502_tests::dialogue::Dialogue;
 use gw502_tests::firewall::{self, Verdict};
-use gw502_tests::lab::{Family, Path};
+use gw502_tests::lab::Family;
 use gw502_tests::proxy::{Kind, Settings};
 use gw502_tests::sockets;
 use gw502_tests::upstream::{Behaviour, Last, Upstream};
@@ -18,7 +18,8 @@ use super::stage::{Counts, LATE, Outcome, Stage};
 use super::{SOME, Scenario, scenario};
 
 const NO_ANSWER: &str = "timeout/response-timeout";
-const SHORT: Duration = Duration::from_millis(500);
+/// A whole second: of other waits gw502 believes that they are a timer's when they recur.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// What the proxies say.
 const SLOW: &str = "110: Connection timed out) while reading response header";
@@ -35,8 +36,7 @@ pub(super) const ALL: &[Scenario] = &[
         NO_ANSWER,
         too_slow,
     )
-    .through(Kind::Haproxy)
-    .over(Path::Loopback),
+    .through(Kind::Haproxy),
     scenario("app_is_frozen", "timeout/never-accepted", frozen),
     scenario("app_is_frozen_haproxy", "timeout/never-accepted", frozen).through(Kind::Haproxy),
     scenario("path_dies", "timeout/peer-vanished", |stage| {
@@ -96,7 +96,7 @@ fn requests(stage: &Stage, upstream: Address, words: &'static str) -> Outcome {
 fn too_slow(stage: &Stage) -> Outcome {
     let app = node(&stage.lab, stage.free_address(), &[]);
     let proxy = stage.tuned(app.address(), short);
-    stage.send(&proxy, "/slow/1500", SOME);
+    stage.send(&proxy, "/slow/2500", SOME);
     let words = slow_words(proxy.kind());
     stage.outcome(&proxy, app.address(), SOME, &[words])
 }

@@ -110,7 +110,7 @@ pub struct Settings {
     /// More directives for the proxy's section about its upstream: `upstream` of nginx, `server`
     /// of its streams, `backend` of `HAProxy`.
     pub upstream_options: &'static str,
-    /// The script that nginx names to an upstream of FastCGI; without it upstreams speak HTTP.
+    /// The script that nginx names to an upstream of `FastCGI`; without it upstreams speak HTTP.
     pub script: Option<PathBuf>,
     /// Whether it speaks HTTP/2 with its clients, and nothing else.
     pub http2: bool,
