@@ -84,9 +84,13 @@ pub(super) const fn refused(proxy: &Proxy) -> &'static str {
 
 #[track_caller]
 fn wait_requests(app: &App, count: usize) {
-    deadline::wait_until("the app to have the requests", LATE, || {
-        app.requests() == count
-    });
+    let has_all = deadline::holds_within(LATE, || app.requests() == count);
+    assert!(
+        has_all,
+        "the app has {} requests:\n{}",
+        app.requests(),
+        app.text()
+    );
 }
 
 fn killed(stage: &Stage) -> Outcome {
