@@ -42,6 +42,13 @@ macro_rules! for_each_kernel_field {
             OFF_EE_TYPE: u8 = "sock_extended_err.ee_type";
             OFF_EE_CODE: u8 = "sock_extended_err.ee_code";
             OFF_SKB_SK: u64 = "sk_buff.sk";
+            OFF_SKB_HEAD: u64 = "sk_buff.head";
+            OFF_SKB_DATA: u64 = "sk_buff.data";
+            OFF_SKB_NETWORK: u16 = "sk_buff.network_header";
+            OFF_SKB_TRANSPORT: u16 = "sk_buff.transport_header";
+            OFF_SK_QUEUED: u32 = "sock.sk_ack_backlog";
+            OFF_SK_QUEUE_MAX: u32 = "sock.sk_max_ack_backlog";
+            OFF_SK_NUM: u16 = "sock.__sk_common.skc_num";
             OFF_NET_INUM: u32 = "net.ns.inum";
             OFF_INET_SPORT: u16 = "tcp_sock.inet_conn.icsk_inet.inet_sport";
             OFF_ICSK_RETRANS: u8 = "tcp_sock.inet_conn.icsk_retransmits";
@@ -84,35 +91,6 @@ macro_rules! for_each_kernel_field {
     };
 }
 
-/// The same for the registers of a system call: number, and the first three arguments.
-#[cfg(any(target_arch = "x86_64", bpf_target_arch = "x86_64"))]
-#[macro_export]
-macro_rules! for_each_register {
-    ($consumer:ident) => {
-        $consumer! {
-            OFF_REGS_CALL: u64 = "pt_regs.orig_ax";
-            OFF_REGS_ARG1: u64 = "pt_regs.di";
-            OFF_REGS_ARG2: u64 = "pt_regs.si";
-            OFF_REGS_ARG3: u64 = "pt_regs.dx";
-        }
-    };
-}
-
-/// The same for the registers of a system call: number, and the first three arguments. The first
-/// shares its register with the result.
-#[cfg(any(target_arch = "aarch64", bpf_target_arch = "aarch64"))]
-#[macro_export]
-macro_rules! for_each_register {
-    ($consumer:ident) => {
-        $consumer! {
-            OFF_REGS_CALL: i32 = "pt_regs.syscallno";
-            OFF_REGS_ARG1: u64 = "pt_regs.orig_x0";
-            OFF_REGS_ARG2: u64 = "pt_regs.regs[1]";
-            OFF_REGS_ARG3: u64 = "pt_regs.regs[2]";
-        }
-    };
-}
-
 /// Number of `connect()` in the system call table.
 #[cfg(any(target_arch = "x86_64", bpf_target_arch = "x86_64"))]
 pub const CONNECT: u32 = 42;
@@ -132,6 +110,18 @@ macro_rules! table {
     };
 }
 
-/// The table as data, in its two parts.
-pub const KERNEL_FIELDS: [&[KernelField]; 2] =
-    [for_each_kernel_field!(table), for_each_register!(table)];
+/// The table as data.
+pub const KERNEL_FIELDS: &[KernelField] = for_each_kernel_field!(table);
+
+/// The enum of the reasons for which the kernel drops a packet (Linux 5.18+), and the one that is
+/// looked for.
+pub const NEIGHBOUR_FAILED: (&str, &str) = ("skb_drop_reason", "SKB_DROP_REASON_NEIGH_FAILED");
+
+/// Enumerators whose numbers are looked up.
+pub const ENUMERATORS: &[(&str, &str)] = &[NEIGHBOUR_FAILED];
+
+/// The type of what is called at `tcp:tcp_send_reset`; its parameters differ between kernels.
+pub const SEND_RESET: &str = "btf_trace_tcp_send_reset";
+
+/// Types of functions whose parameters are counted.
+pub const TRACE_TYPES: &[&str] = &[SEND_RESET];

@@ -29,8 +29,22 @@ pub const NEIGHBOUR_FAILED: &str = "CFG_NEIGHBOUR_FAILED";
 /// the place that is told is the one or the other, as the compiler ended the call.
 pub const NEIGHBOUR_CODE: &str = "CFG_NEIGHBOUR_CODE";
 
+/// `u32`: this kernel's number for the drop reason `TCP_LISTEN_OVERFLOW`; zero when it has none.
+pub const LISTEN_OVERFLOW: &str = "CFG_LISTEN_OVERFLOW";
+
+/// `u64`: byte offset of `struct net`'s `ipv4.sysctl_tcp_abort_on_overflow`, whose first byte tells
+/// (an `int` before Linux 5.15); zero when it was not found.
+pub const ABORT_ON_OVERFLOW: &str = "CFG_ABORT_ON_OVERFLOW";
+/// `u32`: non-zero when a task can be preempted inside a program on a tracepoint, which then has two
+/// behind it and not one.
+pub const TRACEPOINTS_PREEMPTED: &str = "CFG_TRACEPOINTS_PREEMPTED";
+
+/// `u32`: non-zero when a task can be preempted inside a program on a function (a trampoline), which
+/// then has two behind it and not none.
+pub const FUNCTIONS_PREEMPTED: &str = "CFG_FUNCTIONS_PREEMPTED";
+
 /// Every setting.
-pub const ALL: [&str; 7] = [
+pub const ALL: [&str; 11] = [
     ALL_PROCESSES,
     SEND_RESET_REASON,
     UPSTREAMS,
@@ -38,4 +52,8 @@ pub const ALL: [&str; 7] = [
     CGROUP_LEVEL,
     NEIGHBOUR_FAILED,
     NEIGHBOUR_CODE,
+    LISTEN_OVERFLOW,
+    ABORT_ON_OVERFLOW,
+    TRACEPOINTS_PREEMPTED,
+    FUNCTIONS_PREEMPTED,
 ];

@@ -1,4 +1,5 @@
-//! TCP state numbers and the errno values our rules know, as the kernel defines them.
+//! Numbers of the socket interface that our rules know, as the kernel defines them: states, errno
+//! values, families.
 
 /// TCP states, `include/net/tcp_states.h` (same numbers since Linux 2.6; they are ABI).
 pub mod state {
@@ -21,6 +22,22 @@ pub mod state {
     /// Both sides sent FIN at once.
     pub const CLOSING: u8 = 11;
 }
+
+/// Address families, `include/linux/socket.h`.
+pub mod family {
+    /// Sockets with a path, or a name of their own, for an address.
+    pub const UNIX: u16 = 1;
+    /// IPv4.
+    pub const INET: u16 = 2;
+    /// IPv6, and IPv4 in IPv6's form.
+    pub const INET6: u16 = 10;
+}
+
+/// `IPPROTO_TCP`. MPTCP's own socket has 262 and passes through TCP's tracepoints.
+pub const IPPROTO_TCP: u16 = 6;
+
+/// `sizeof(sun_path)`: bytes of a unix socket's name (`include/uapi/linux/un.h`).
+pub const SUN_PATH: usize = 108;
 
 /// errno values, `include/uapi/asm-generic/errno{,-base}.h`.
 pub mod errno {

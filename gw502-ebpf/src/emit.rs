@@ -3,18 +3,24 @@
 
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use gw502_common::wire::{
-    CONNECT_FAILED, Call, CallRecord, Connection, FailureRecord, RecordHeader, SocketFacts,
-    WIRE_VERSION,
+    AcceptFacts, Attempt, CONNECT_FAILED, Call, CallRecord, Connection, FailureRecord,
+    RecordHeader, SocketFacts, WIRE_VERSION,
 };
 
 use crate::count::{self, Tally};
-use crate::maps::FAILURES;
+use crate::maps::{FAILURES, OVERFLOWED};
 
 /// Counts the failure, an `Ending` as a number, and sends its record; a record that finds no room is counted as lost.
 ///
 /// The count comes first, so that "failed" is exact whatever becomes of the record.
 #[inline(always)]
-pub(crate) fn failure(ending: u8, connection: &Connection, socket: &SocketFacts, at_ns: u64) {
+pub(crate) fn failure(
+    ending: u8,
+    connection: &Connection,
+    socket: &SocketFacts,
+    flow: &Attempt,
+    at_ns: u64,
+) {
     count::settle(count::upstream(connection, Tally::failed(ending)));
     let Some(mut slot) = FAILURES.reserve::<FailureRecord>(0) else {
         count::lost_record();
@@ -27,6 +33,11 @@ pub(crate) fn failure(ending: u8, connection: &Connection, socket: &SocketFacts,
         (&raw mut (*record).header).write(header::<FailureRecord>(ending, at_ns));
         (&raw mut (*record).connection).copy_from_nonoverlapping(connection, 1);
         (&raw mut (*record).socket).copy_from_nonoverlapping(socket, 1);
+        let accept = &raw mut (*record).accept;
+        match OVERFLOWED.get_ptr(flow) {
+            Some(facts) => accept.copy_from_nonoverlapping(facts, 1),
+            None => accept.write(AcceptFacts::default()),
+        }
     }
     slot.submit(0);
 }

@@ -4,14 +4,12 @@
 
 use aya_ebpf::helpers::generated::bpf_get_current_ancestor_cgroup_id;
 use aya_ebpf::maps::lpm_trie::Key;
+use gw502_common::tcp::SUN_PATH;
 use gw502_common::wire::{SkipReason, UnixAddress, UpstreamKey};
 
 use crate::globals::{CFG_ALL_PROCESSES, CFG_CGROUP_ID, CFG_CGROUP_LEVEL, CFG_UPSTREAMS, frozen};
 use crate::kernel::task::Process;
 use crate::maps::{NETWORKS, PIDS, PROXIES, SERVICES, WANTED, WANTED_UNIX};
-
-/// `sizeof(sun_path)`
-const PATH: u32 = 108;
 
 /// Whether the current process is one to watch. Runs for every connect and listen of the host.
 #[inline(always)]
@@ -63,7 +61,7 @@ pub(crate) fn unix(address: &UnixAddress) -> Option<SkipReason> {
             None => Some(SkipReason::Upstream),
         };
     }
-    match SERVICES.get(Key::new(8 * PATH, address.path)) {
+    match SERVICES.get(Key::new(8 * SUN_PATH as u32, address.path)) {
         Some(_) => Some(SkipReason::HostService),
         None => None,
     }

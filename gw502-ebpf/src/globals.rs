@@ -17,7 +17,6 @@ macro_rules! offsets {
     };
 }
 gw502_common::for_each_kernel_field!(offsets);
-gw502_common::for_each_register!(offsets);
 
 /// See [`gw502_common::settings::ALL_PROCESSES`].
 #[unsafe(no_mangle)]
@@ -46,6 +45,21 @@ pub(crate) static CFG_NEIGHBOUR_FAILED: u32 = 0;
 /// See [`gw502_common::settings::NEIGHBOUR_CODE`].
 #[unsafe(no_mangle)]
 pub(crate) static CFG_NEIGHBOUR_CODE: [u64; 4] = [0; 4];
+
+/// See [`gw502_common::settings::LISTEN_OVERFLOW`].
+#[unsafe(no_mangle)]
+pub(crate) static CFG_LISTEN_OVERFLOW: u32 = 0;
+
+/// See [`gw502_common::settings::ABORT_ON_OVERFLOW`].
+#[unsafe(no_mangle)]
+pub(crate) static CFG_ABORT_ON_OVERFLOW: u64 = 0;
+/// See [`gw502_common::settings::TRACEPOINTS_PREEMPTED`].
+#[unsafe(no_mangle)]
+pub(crate) static CFG_TRACEPOINTS_PREEMPTED: u32 = 0;
+
+/// See [`gw502_common::settings::FUNCTIONS_PREEMPTED`].
+#[unsafe(no_mangle)]
+pub(crate) static CFG_FUNCTIONS_PREEMPTED: u32 = 0;
 
 /// The value that the user side froze into `global`.
 #[inline(always)]

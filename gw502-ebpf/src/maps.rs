@@ -3,9 +3,11 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
+use gw502_common::tcp::SUN_PATH;
 use gw502_common::wire::{
-    Call, Clients, Connection, Departure, Dismissal, Flow, ListenKey, Listening, LossReason, Pair,
-    ProxyKey, SkipReason, Unaccepted, UnixAddress, UnixKey, UpstreamCounts, UpstreamKey,
+    AcceptFacts, Attempt, Call, Clients, Connection, Departure, Dismissal, Flow, IcmpError,
+    ListenKey, Listening, LossReason, Pair, ProxyKey, QueueCounts, SkipReason, Turns, Unaccepted,
+    UnixAddress, UnixKey, UpstreamCounts, UpstreamKey,
 };
 
 use crate::again::Event;
@@ -62,7 +64,7 @@ pub(crate) static WANTED_UNIX: HashMap<UnixAddress, u8> = HashMap::with_max_entr
 /// Unix sockets of the host's own services, by how their path begins. What the C library connects
 /// to on behalf of a proxy (users, names, the log) is no upstream.
 #[map]
-pub(crate) static SERVICES: LpmTrie<[u8; 108], u8> = LpmTrie::with_max_entries(64, 0);
+pub(crate) static SERVICES: LpmTrie<[u8; SUN_PATH], u8> = LpmTrie::with_max_entries(64, 0);
 
 /// Networks to watch, over the 16 bytes of an address: IPv4 prefixes are 96 bits longer.
 #[map]
@@ -101,6 +103,24 @@ pub(crate) static DISMISSALS: LruHashMap<u32, Dismissal> = LruHashMap::with_max_
 #[map]
 pub(crate) static LEAVING: HashMap<u64, ProxyKey> = HashMap::with_max_entries(16_384, 0);
 
+/// Connections that a full accept queue dropped a segment of. An LRU: clients of any kind fill it, and
+/// only those of watched proxies are ever asked for, a minute or so later. One that is forgotten keeps
+/// its plain cause.
+#[map]
+pub(crate) static OVERFLOWED: LruHashMap<Attempt, AcceptFacts> =
+    LruHashMap::with_max_entries(16_384, 0);
+
+/// Listeners whose accept queue was full: a local address with its port. An LRU: one that comes when
+/// it is full takes the place of one that has been at peace.
+#[map]
+pub(crate) static QUEUES: LruHashMap<UpstreamKey, QueueCounts> =
+    LruHashMap::with_max_entries(1024, 0);
+
+/// ICMP errors that answered a SYN. An LRU, as above: they are rare.
+#[map]
+pub(crate) static ICMP_ERRORS: LruHashMap<Attempt, IcmpError> =
+    LruHashMap::with_max_entries(4096, 0);
+
 /// Where sockets began and stopped to listen on this host, by address. An LRU, like the two below:
 /// what is too old to be found explains nothing, and the plain cause stands.
 #[map]
@@ -116,12 +136,12 @@ pub(crate) static SERVERS_ENDED: LruHashMap<Flow, Departure> =
 #[map]
 pub(crate) static UNACCEPTED: LruHashMap<Flow, Unaccepted> = LruHashMap::with_max_entries(8192, 0);
 
-/// The event that the first program of a [`Pair`] was last run for on this CPU.
+/// The event that the programs of a [`Pair`] run for on this CPU: the note of the first of them.
 #[map]
 pub(crate) static DONE: PerCpuArray<Event> =
     PerCpuArray::with_max_entries(Pair::ALL.len() as u32, 0);
 
-/// How often the second program of a [`Pair`] did the work.
+/// How the programs of a [`Pair`] took turns.
 #[map]
-pub(crate) static COVERED: PerCpuArray<u64> =
+pub(crate) static TURNS: PerCpuArray<Turns> =
     PerCpuArray::with_max_entries(Pair::ALL.len() as u32, 0);

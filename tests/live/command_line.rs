@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -29,6 +30,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             without_root,
         ),
         trial("command_line::without_btf_it_says_so", without_btf),
+        trial(
+            "command_line::a_kernel_of_another_shape_is_refused",
+            another_shape,
+        ),
+        trial("command_line::what_lacks_a_field_names_it", missing_field),
         trial("command_line::wrong_usage_is_explained", wrong_usage),
         trial("command_line::sigint_and_sigterm_end_well", signals),
         trial("command_line::count_ends_it", count),
@@ -66,6 +72,64 @@ fn without_btf() {
         3,
         &["/nonexistent"],
     );
+}
+
+/// The running kernel's type information with names changed to others of the same length.
+struct OtherTypes {
+    // Removes the file.
+    _scratch: Scratch,
+    file: PathBuf,
+}
+
+impl OtherTypes {
+    fn new(changes: &[(&str, &str)]) -> Self {
+        let whole = fs::read("/sys/kernel/btf/vmlinux").expect("the kernel has BTF");
+        let mut other = whole.clone();
+        for (from, to) in changes {
+            assert_eq!(from.len(), to.len(), "nothing else may move");
+            let (from, to) = (format!("\0{from}\0"), format!("\0{to}\0"));
+            let mut windows = whole.windows(from.len());
+            let at = windows.position(|part| part == from.as_bytes());
+            let at = at.expect("a name that is there");
+            let place = other
+                .get_mut(at..at + to.len())
+                .expect("it was found there");
+            place.copy_from_slice(to.as_bytes());
+        }
+        let scratch = Scratch::new();
+        let file = scratch.join("btf");
+        fs::write(&file, other).expect("a file of our own");
+        Self {
+            _scratch: scratch,
+            file,
+        }
+    }
+
+    /// Runs gw502 with them.
+    fn run(&self, arguments: &[&str]) -> Session {
+        let mut command = agent::gw502(arguments);
+        command.env("GW502_BTF", &self.file);
+        agent::run_command(&mut command, LIMIT)
+    }
+}
+
+fn another_shape() {
+    // One is a number of two bytes, the other a struct.
+    let other = OtherTypes::new(&[("sk_type", "sk_lock"), ("sk_lock", "sk_type")]);
+    let session = other.run(&["trace"]);
+    assert_refused(&session, 3, &["`sock.sk_type` is ", "not 2 bytes"]);
+}
+
+fn missing_field() {
+    let other = OtherTypes::new(&[("max_fds", "min_fds")]);
+    let session = other.run(&["doctor", "--syscalls", "on"]);
+    assert_refused(&session, 3, &["connect results", "no member `max_fds`"]);
+    let session = other.run(&["trace", "--syscalls", "off", "--duration", "1ms"]);
+    assert_eq!(session.code, 0, "{}", session.stderr);
+    let other = OtherTypes::new(&[("tcp_wstamp_ns", "tcp_wstamp_xx")]);
+    let session = other.run(&["trace"]);
+    let words = ["connection state", "no member `tcp_wstamp_ns`"];
+    assert_refused(&session, 3, &words);
 }
 
 fn wrong_usage() {

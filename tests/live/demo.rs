@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
-use serde_json::Value;
 
 use gw502_tests::process::{Process, run};
 use gw502_tests::scratch::{PREFIX, Scratch};
-use gw502_tests::{agent, deadline};
+use gw502_tests::{agent, bpf, deadline};
 
 use crate::trial;
 
@@ -139,21 +138,18 @@ impl Demo {
 struct Machine {
     namespaces: BTreeSet<String>,
     devices: BTreeSet<String>,
-    bpf_programs: BTreeSet<u64>,
+    bpf: BTreeSet<String>,
 }
 
 impl Machine {
     fn now() -> Self {
-        let programs = run("bpftool", &["-j", "prog", "show"]);
-        let programs: Value = serde_json::from_str(&programs).expect("bpftool writes JSON");
         Self {
             // Those of a suite that runs at the same time are not the demo's.
             namespaces: words(&run("ip", &["netns", "list"]))
                 .filter(|name| !name.starts_with(PREFIX))
                 .collect(),
             devices: entries("/sys/class/net"),
-            // Whoever holds one is somebody else, or still runs and is found by its program.
-            bpf_programs: &ids_of(&programs) - &held_programs(),
+            bpf: bpf::unheld(),
         }
     }
 
@@ -163,7 +159,7 @@ impl Machine {
         Self {
             namespaces: &now.namespaces - &self.namespaces,
             devices: &now.devices - &self.devices,
-            bpf_programs: &now.bpf_programs - &self.bpf_programs,
+            bpf: &now.bpf - &self.bpf,
         }
     }
 }
@@ -177,35 +173,6 @@ fn entries(directory: &str) -> BTreeSet<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
-}
-
-/// The ids in what `bpftool -j prog show` printed.
-fn ids_of(programs: &Value) -> BTreeSet<u64> {
-    let programs = programs.as_array().into_iter().flatten();
-    programs
-        .filter_map(|program| program.get("id")?.as_u64())
-        .collect()
-}
-
-/// The eBPF programs that some process holds, by itself or through what attaches them.
-fn held_programs() -> BTreeSet<u64> {
-    let tables = entries("/proc").into_iter();
-    let tables = tables.map(|process| format!("/proc/{process}/fdinfo"));
-    tables
-        .flat_map(|table| {
-            entries(&table)
-                .into_iter()
-                .map(move |fd| format!("{table}/{fd}"))
-        })
-        .filter_map(|descriptor| fs::read_to_string(descriptor).ok())
-        .flat_map(|lines| {
-            let ids = lines
-                .lines()
-                .filter_map(|line| line.strip_prefix("prog_id:"));
-            ids.filter_map(|id| id.trim().parse().ok())
-                .collect::<Vec<_>>()
-        })
         .collect()
 }
 

@@ -6,15 +6,19 @@
     reason = "a live test panics where it fails: the message and the place are its report"
 )]
 
+mod attach;
 mod blind;
 mod command_line;
 mod demo;
 mod diagnose;
+mod fastopen;
 mod faults;
 mod filters;
 mod identity;
 mod neighbour;
 mod patience;
+mod privilege;
+mod queues;
 mod recording;
 mod reuse;
 mod scenarios;
@@ -60,8 +64,12 @@ fn every_trial() -> Vec<Trial> {
         reuse::trials(),
         uploads::trials(),
         neighbour::trials(),
+        queues::trials(),
+        fastopen::trials(),
         patience::trials(),
         blind::trials(),
+        privilege::trials(),
+        attach::trials(),
         filters::trials(),
         storm::trials(),
         command_line::trials(),

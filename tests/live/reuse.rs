@@ -229,10 +229,13 @@ fn unnoticed(kind: Kind, path: Path, fault: Fault) -> Result<(), Failed> {
                 seen.push(("first", Outcome::Raced));
                 return;
             }
-            let last = deadline::now();
             scene.proxy.pause();
             dialogue.ask(method, "/");
-            deadline::pause_until(last + IDLE + Duration::from_millis(80));
+            let all_closed =
+                || scene.upstream.broken().len() as u64 == scene.upstream.counts().accepted;
+            deadline::wait_until("the upstream to close what is idle", LATE, all_closed);
+            // The end is on its way for up to 20 ms.
+            deadline::pause_until(deadline::now() + Duration::from_millis(80));
             scene.proxy.resume();
             seen.push((method, logged.outcome(&scene, dialogue.answer())));
         });

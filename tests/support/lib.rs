@@ -27,6 +27,7 @@
 //! | [`address`]  | where an upstream is: address and port, or a unix socket                     |
 //! | [`socket`]   | sockets the standard library does not make: not yet connected, MPTCP         |
 //! | [`sockets`]  | what the kernel says about the sockets of a namespace                        |
+//! | [`bpf`]      | eBPF programs, maps and links that nobody holds                              |
 //! | [`process`], [`cgroup`], [`capture`], [`deadline`], [`dice`], [`scratch`], [`machine`] | the plumbing below |
 //!
 //! Everything a test makes is undone when its owner is dropped, and what a killed run left behind
@@ -45,6 +46,7 @@ pub mod address;
 pub mod agent;
 pub mod app;
 pub mod beyond;
+pub mod bpf;
 pub mod capture;
 pub mod cgroup;
 pub mod client;

@@ -11,7 +11,7 @@ use xtask::ebpf::{self, Build, Programs};
 use xtask::toolchain;
 
 use crate::tally::Tally;
-use crate::{fuzz, house, run, setup, watch};
+use crate::{fuzz, house, run, setup, vm, watch};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
@@ -19,20 +19,31 @@ enum Part {
     Lint,
     Unit,
     Live,
+    Vm,
 }
 
 impl Part {
-    const fn has(self, part: Self) -> bool {
-        matches!((self, part), (Self::All, _) | (Self::Lint, Self::Lint))
-            || matches!(
-                (self, part),
-                (Self::Unit, Self::Unit) | (Self::Live, Self::Live)
-            )
+    fn has(self, part: Self) -> bool {
+        self == Self::All || self == part
     }
 }
 
+/// What was asked for.
+#[derive(Debug)]
+struct Wish {
+    part: Part,
+    /// Which live tests, by name.
+    filters: Vec<String>,
+    every_kernel: bool,
+}
+
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
-    let (part, filters) = parse(args)?;
+    let started = run::now();
+    let Wish {
+        part,
+        filters,
+        every_kernel,
+    } = parse(args)?;
     let mut sum = Tally::default();
     if let Err(error) = prepare(part) {
         eprintln!("xtask: {error:#}");
@@ -47,6 +58,13 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         if part.has(Part::Live) {
             sum += live(&filters);
         }
+        // A filter asks for some live tests, and for nothing else.
+        if part.has(Part::Vm) && filters.is_empty() {
+            heading("the faults on other kernels, in an emulator");
+            let result = vm::step(every_kernel, started);
+            complain(result.as_ref().err());
+            sum += result.unwrap_or(Tally::FAILED);
+        }
     }
     println!("\n{sum}");
     Ok(if sum.failed == 0 {
@@ -56,8 +74,9 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     })
 }
 
-fn parse(args: &[String]) -> Result<(Part, Vec<String>)> {
+fn parse(args: &[String]) -> Result<Wish> {
     let mut part = Part::All;
+    let mut every_kernel = false;
     let mut filters = Vec::new();
     let mut args = args.iter();
     while let Some(arg) = args.next() {
@@ -67,9 +86,11 @@ fn parse(args: &[String]) -> Result<(Part, Vec<String>)> {
                     Some("lint") => Part::Lint,
                     Some("unit") => Part::Unit,
                     Some("live") => Part::Live,
-                    _ => bail!("`--only` takes lint, unit or live"),
+                    Some("vm") => Part::Vm,
+                    _ => bail!("`--only` takes lint, unit, live or vm"),
                 };
             }
+            "--every-kernel" => every_kernel = true,
             // For people who are used to `cargo test -- FILTER`.
             "--" => filters.extend(args.by_ref().cloned()),
             other => filters.push(other.to_owned()),
@@ -78,12 +99,19 @@ fn parse(args: &[String]) -> Result<(Part, Vec<String>)> {
     if !filters.is_empty() && !part.has(Part::Live) {
         bail!("a filter picks live tests, and `--only` leaves them out");
     }
-    Ok((part, filters))
+    if every_kernel && !part.has(Part::Vm) {
+        bail!("`--every-kernel` is for the part `vm`, and `--only` leaves it out");
+    }
+    Ok(Wish {
+        part,
+        filters,
+        every_kernel,
+    })
 }
 
 fn prepare(part: Part) -> Result<()> {
     setup::ebpf()?;
-    if part.has(Part::Live) {
+    if part.has(Part::Live) || part.has(Part::Vm) {
         setup::tests()
     } else {
         Ok(())
@@ -222,26 +250,31 @@ fn complain(error: Option<&anyhow::Error>) {
 mod tests {
     use super::*;
 
-    fn parsed(args: &[&str]) -> Result<(Part, Vec<String>)> {
+    fn parsed(args: &[&str]) -> Result<Wish> {
         parse(&args.iter().map(ToString::to_string).collect::<Vec<_>>())
     }
 
     #[test]
     fn without_arguments_all_parts_run() {
-        let (part, filters) = parsed(&[]).unwrap();
-        assert!(
-            [Part::Lint, Part::Unit, Part::Live]
-                .into_iter()
-                .all(|one| part.has(one))
-        );
-        assert!(filters.is_empty());
+        let wish = parsed(&[]).unwrap();
+        let parts = [Part::Lint, Part::Unit, Part::Live, Part::Vm];
+        assert!(parts.into_iter().all(|one| wish.part.has(one)));
+        assert!(wish.filters.is_empty() && !wish.every_kernel);
     }
 
     #[test]
     fn one_part_leaves_out_the_others() {
-        let (part, filters) = parsed(&["--only", "live", "refused", "--", "--list"]).unwrap();
-        assert!(part.has(Part::Live) && !part.has(Part::Lint) && !part.has(Part::Unit));
-        assert_eq!(filters, ["refused", "--list"]);
+        let wish = parsed(&["--only", "live", "refused", "--", "--list"]).unwrap();
+        let others = [Part::Lint, Part::Unit, Part::Vm];
+        assert!(wish.part.has(Part::Live) && !others.into_iter().any(|one| wish.part.has(one)));
+        assert_eq!(wish.filters, ["refused", "--list"]);
+    }
+
+    #[test]
+    fn every_kernel_is_for_those_who_ask() {
+        assert!(parsed(&["--every-kernel"]).unwrap().every_kernel);
+        assert!(parsed(&["--only", "vm", "--every-kernel"]).is_ok());
+        assert!(parsed(&["--only", "unit", "--every-kernel"]).is_err());
     }
 
     #[test]

@@ -10,6 +10,11 @@
 //! a build that changes the machine behind your back is a build you cannot trust. `cargo xtask
 //! setup` does that, when asked.
 
+#![cfg_attr(
+    feature = "cli",
+    expect(unused_crate_dependencies, reason = "the commands use them")
+)]
+
 pub mod ebpf;
 pub mod pins;
 pub mod toolchain;

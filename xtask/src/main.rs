@@ -7,6 +7,7 @@
 
 mod apt;
 mod bench;
+mod btf;
 mod check;
 mod demo;
 mod fuzz;
@@ -29,17 +30,25 @@ Usage: cargo xtask <VERB>
 Verbs:
   setup                    install what building the eBPF programs takes, if it is missing
   demo [ARGS]              setup, build, and run `gw502 demo ARGS`
-  test [--only PART] [FILTER...]
-                           setup, then everything CI runs; PART is lint, unit or live,
-                           FILTER picks live tests by name
+  test [--only PART] [--every-kernel] [FILTER...]
+                           setup, then everything CI runs; PART is lint, unit, live or vm,
+                           FILTER picks live tests by name. One other kernel in an emulator, or
+                           with --every-kernel as many as there is time for
   fuzz [--duration 10m] [TARGET...]
                            builds the fuzz targets (decode, recording) and runs each so long
   bench [--quick]          setup, build, and measure what gw502 costs and how fast it is, in under
                            ten minutes; table to stdout, JSON to target/bench.json
-  vm-test [--kernel 5.10|6.1|6.12|7.x]... [--all] [--backend BACKEND]... [--every-row] [FILTER]
+  vm-test [--kernel 5.10|6.1|6.12|7.x]... [--all] [--backend BACKEND]... [--core | --every-row]
+          [--repeat N] [--at-once N] [--long] [FILTER]
                            the faults on other kernels (all, if none is named), in an emulator,
                            through fentry, kprobe and tracepoint; one table at the end. Each fault
-                           once, or with --every-row over each path and through each proxy
+                           once, or with --every-row over each path and through each proxy, or with
+                           --core the most telling ones alone. --repeat: so many times, and a cell
+                           that changes fails; --at-once: so many guests beside each other; --long:
+                           also what takes minutes
+  btf-fixtures [--own NAME]
+                           reads from the images of vm-test's kernels (and with --own from the running
+                           kernel) where they keep what gw502 reads: fixtures of its unit tests
   house                    the house rules alone: file size, lints, layers
 
 Exit code: 0 when all went well, 1 otherwise; `demo` returns that of gw502. `bench` measures: a missed
@@ -70,6 +79,7 @@ fn dispatch(args: Vec<String>) -> Result<ExitCode> {
         Some("fuzz") => fuzz::run(&rest),
         Some("bench") => bench::run(&rest),
         Some("vm-test") => vm::run(&rest),
+        Some("btf-fixtures") => btf::run(&rest),
         Some("house") if rest.is_empty() => house::run(),
         Some("help" | "--help" | "-h") => {
             print!("{HELP}");

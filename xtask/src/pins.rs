@@ -72,6 +72,8 @@ pub const PEER_PACKAGES: &[Package] = &[package(
 pub const VM_PACKAGES: &[Package] = &[
     package("debian-archive-keyring", "Debian's signatures"),
     package("xz-utils", "unpacks kernel modules"),
+    package("zstd", "unpacks kernels"),
+    package("lz4", "unpacks kernels"),
     package("binutils", "strips what goes into the guest"),
 ];
 

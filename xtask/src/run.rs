@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use xtask::ebpf;
@@ -32,6 +33,15 @@ pub(crate) fn cargo<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Comm
     let mut command = Command::new(ebpf::cargo());
     command.args(args).current_dir(workspace());
     command
+}
+
+/// The monotonic clock.
+pub(crate) fn now() -> Instant {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the clock of the tools: nothing here is replayed"
+    )]
+    Instant::now()
 }
 
 /// Whether we are root.

@@ -113,7 +113,7 @@ pub fn judge(connection: &Connection, facts: &SocketFacts, now_ns: u64) -> Optio
         return None;
     }
     match (facts.old_state, facts.new_state) {
-        (state::SYN_SENT, state::CLOSE) => Some(connecting(connection, facts)),
+        (state::SYN_SENT, state::CLOSE) => connecting(connection, facts),
         (state::ESTABLISHED, state::CLOSE_WAIT) => peer_closed(connection, facts, now_ns),
         (state::ESTABLISHED, state::FIN_WAIT1) => proxy_closed(facts),
         // The FIN was here, a request was sent all the same, and the proxy read the end of the
@@ -126,7 +126,18 @@ pub fn judge(connection: &Connection, facts: &SocketFacts, now_ns: u64) -> Optio
 
 /// SYN_SENT -> CLOSE: the connect did not succeed.
 #[inline(always)]
-const fn connecting(connection: &Connection, facts: &SocketFacts) -> Ending {
+const fn connecting(connection: &Connection, facts: &SocketFacts) -> Option<Ending> {
+    Some(match unconnected(connection, facts) {
+        // By TCP fast open the SYN waits for the first data, and none came: nobody was asked. (One
+        // that waits for a neighbour's address counts as sent.)
+        Ending::SynAbandoned if facts.segs_out == 0 => return None,
+        ending => ending,
+    })
+}
+
+/// How the connect did not succeed.
+#[inline(always)]
+const fn unconnected(connection: &Connection, facts: &SocketFacts) -> Ending {
     // connect() found no free source port: CLOSE -> SYN_SENT -> CLOSE within microseconds, no
     // segment out, no error on the socket (the errno goes straight to the caller).
     if facts.error == 0 && facts.segs_out == 0 && facts.sport == 0 {

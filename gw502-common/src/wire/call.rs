@@ -2,6 +2,7 @@
 
 use super::failure::{Connection, RecordHeader};
 use super::wire_struct;
+use crate::tcp::SUN_PATH;
 
 /// [`RecordHeader::kind`] of a [`CallRecord`], and its slot in
 /// [`super::UpstreamCounts::endings`]: the number after those of [`crate::ending::Ending`].
@@ -15,6 +16,8 @@ pub mod call_flag {
     pub const UNIX: u8 = 1 << 1;
     /// A signal interrupted it; the kernel makes the call again, or the thread is gone.
     pub const INTERRUPTED: u8 = 1 << 2;
+    /// The unix socket it connects to has a place for it: nothing but a policy can refuse it now.
+    pub const GRANTED: u8 = 1 << 3;
 }
 
 wire_struct! {
@@ -22,7 +25,7 @@ wire_struct! {
     pub struct UnixAddress(112) {
         /// `sun_path`, zeros after the name. An abstract name starts with a zero, and ends for us
         /// with the next: proxies fill it up with them (HAProxy's `abns@`), and nobody can type one.
-        pub path: [u8; 108],
+        pub path: [u8; SUN_PATH],
         /// Bytes of the name; 0 when there is none.
         pub len: u16,
         /// Zero.
@@ -43,19 +46,23 @@ wire_struct! {
 
 wire_struct! {
     /// A `connect()` that has not returned yet. Kept by thread.
-    pub struct Call(224) {
+    pub struct Call(232) {
         /// Who connects; where to is only known of TCP, and only once it has failed.
         pub connection: Connection,
         /// Address of the kernel's `struct sock`.
         pub sock: u64,
+        /// Where the caller's memory holds the address, if it has to be read again.
+        pub given: u64,
         /// Where to, for a unix socket.
         pub unix: UnixAddress,
+        /// Length of the address in the caller's memory.
+        pub given_len: u32,
         /// Bits of [`call_flag`].
         pub flags: u8,
         /// The [`crate::hooks::Backend`] that saw it, as a number.
         pub backend: u8,
         /// Zero.
-        pub pad: [u8; 6],
+        pub pad: [u8; 2],
     }
 }
 

@@ -56,11 +56,13 @@ pub enum LossReason {
     /// No room to remember one more upstream of this host that ended: a failure keeps its plain
     /// cause.
     ServersFull = 7,
+    /// A `connect()` was seen to begin, and not to return: its failure, if it failed, was not seen.
+    ReturnMissed = 8,
 }
 
 impl LossReason {
     /// Every reason, in the order of the map.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::RingFull,
         Self::ConnectionsFull,
         Self::UpstreamsFull,
@@ -69,6 +71,7 @@ impl LossReason {
         Self::ClientsFull,
         Self::CallsFull,
         Self::ServersFull,
+        Self::ReturnMissed,
     ];
 
     /// The name in metrics, JSON and summaries.
@@ -82,6 +85,7 @@ impl LossReason {
             Self::ClientsFull => "clients_full",
             Self::CallsFull => "calls_full",
             Self::ServersFull => "servers_full",
+            Self::ReturnMissed => "return_missed",
         }
     }
 }
@@ -114,24 +118,149 @@ impl SkipReason {
     }
 }
 
-/// Pairs of programs of which the second does only what the first missed: index into the per-CPU
-/// `DONE` and `COVERED` maps. In other pairs both always do the work, which is no different.
+/// Programs on one hook of which the later ones do only what those before them missed: index into the
+/// per-CPU `DONE` and `TURNS` maps. In other pairs all always do the work, which is no different.
+///
+/// Most are pairs. Where a task can be preempted inside a program there are three, and some that
+/// are alone elsewhere are three.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pair {
-    /// `connection_tpbtf` and `connection_again_tpbtf`.
+    /// On `inet_sock_set_state`.
     Connection = 0,
-    /// `client_dismissed_tpbtf` and `client_dismissed_again_tpbtf`.
+    /// On `tcp_destroy_sock`.
     ClientDismissed = 1,
-    /// `retransmit_tpbtf` and `retransmit_again_tpbtf`.
+    /// On `tcp_retransmit_skb`.
     Retransmit = 2,
+    /// On `tcp_receive_reset`.
+    ResetReceived = 3,
+    /// On `tcp_send_reset`.
+    ResetSent = 4,
+    /// Where `security_socket_connect()` begins.
+    ConnectCalled = 5,
+    /// Where it returns.
+    ConnectForbidden = 6,
+    /// Where `inet_stream_connect()` returns.
+    InetReturned = 7,
+    /// Where `unix_stream_connect()` returns.
+    UnixReturned = 8,
+    /// On `sys_enter_connect`.
+    CallEntered = 9,
+    /// On `sys_exit_connect`.
+    CallLeft = 10,
+    /// On `kfree_skb`, for full accept queues.
+    QueueOverflowed = 11,
 }
 
 impl Pair {
-    /// Every pair, with the name of its first program, in the order of the maps.
-    pub const ALL: [(Self, &'static str); 3] = [
-        (Self::Connection, "connection_tpbtf"),
-        (Self::ClientDismissed, "client_dismissed_tpbtf"),
-        (Self::Retransmit, "retransmit_tpbtf"),
+    /// Every pair, with its programs in the order in which they run, in the order of the maps.
+    pub const ALL: [(Self, [&'static str; 3]); 12] = [
+        (
+            Self::Connection,
+            [
+                "connection_tpbtf",
+                "connection_again_tpbtf",
+                "connection_third_tpbtf",
+            ],
+        ),
+        (
+            Self::ClientDismissed,
+            [
+                "client_dismissed_tpbtf",
+                "client_dismissed_again_tpbtf",
+                "client_dismissed_third_tpbtf",
+            ],
+        ),
+        (
+            Self::Retransmit,
+            [
+                "retransmit_tpbtf",
+                "retransmit_again_tpbtf",
+                "retransmit_third_tpbtf",
+            ],
+        ),
+        (
+            Self::ResetReceived,
+            [
+                "reset_received_tpbtf",
+                "reset_received_again_tpbtf",
+                "reset_received_third_tpbtf",
+            ],
+        ),
+        (
+            Self::ResetSent,
+            [
+                "reset_sent_tpbtf",
+                "reset_sent_again_tpbtf",
+                "reset_sent_third_tpbtf",
+            ],
+        ),
+        (
+            Self::ConnectCalled,
+            [
+                "connect_called_fentry",
+                "connect_called_again_fentry",
+                "connect_called_third_fentry",
+            ],
+        ),
+        (
+            Self::ConnectForbidden,
+            [
+                "connect_forbidden_fexit",
+                "connect_forbidden_again_fexit",
+                "connect_forbidden_third_fexit",
+            ],
+        ),
+        (
+            Self::InetReturned,
+            [
+                "inet_connect_returned_fexit",
+                "inet_connect_returned_again_fexit",
+                "inet_connect_returned_third_fexit",
+            ],
+        ),
+        (
+            Self::UnixReturned,
+            [
+                "unix_connect_returned_fexit",
+                "unix_connect_returned_again_fexit",
+                "unix_connect_returned_third_fexit",
+            ],
+        ),
+        (
+            Self::CallEntered,
+            [
+                "connect_called_tp",
+                "connect_called_again_tp",
+                "connect_called_third_tp",
+            ],
+        ),
+        (
+            Self::CallLeft,
+            [
+                "connect_returned_tp",
+                "connect_returned_again_tp",
+                "connect_returned_third_tp",
+            ],
+        ),
+        (
+            Self::QueueOverflowed,
+            [
+                "queue_overflowed_tpbtf",
+                "queue_overflowed_again_tpbtf",
+                "queue_overflowed_third_tpbtf",
+            ],
+        ),
     ];
+}
+
+wire_struct! {
+    /// How the programs of a [`Pair`] took turns, per CPU.
+    pub struct Turns(16) {
+        /// How often a later program did the work.
+        pub covered: u64,
+        /// How often a note was written over one that nobody had taken down: a later program of
+        /// that event may do the work once more, and count as if the first had missed it.
+        pub overwritten: u64,
+    }
 }

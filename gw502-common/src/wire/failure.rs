@@ -1,6 +1,6 @@
 //! The failure record: who connected where, and what the socket looked like when it ended.
 
-use super::wire_struct;
+use super::{AcceptFacts, wire_struct};
 
 /// Bits of [`Connection::flags`].
 pub mod flag {
@@ -153,7 +153,8 @@ wire_struct! {
         pub retransmits: u8,
         /// Unanswered keep-alive or window probes (`icsk_probes_out`).
         pub probes_out: u8,
-        /// `ee_origin` at the tail of the socket's error queue: 2 ICMP, 3 ICMPv6; 0 when empty.
+        /// `ee_origin` at the tail of the socket's error queue, or of an ICMP error that was seen
+        /// to arrive for its SYN: see [`super::icmp_origin`]; 0 when there was none.
         pub icmp_origin: u8,
         /// ICMP type.
         pub icmp_type: u8,
@@ -187,12 +188,14 @@ impl SocketFacts {
 
 wire_struct! {
     /// A connection whose end looked like a failure, or like the proxy giving up.
-    pub struct FailureRecord(232) {
+    pub struct FailureRecord(256) {
         /// When, and in which shape.
         pub header: RecordHeader,
         /// Who connected where.
         pub connection: Connection,
         /// What the socket looked like.
         pub socket: SocketFacts,
+        /// What the listener's accept queue did, if it is on this host.
+        pub accept: AcceptFacts,
     }
 }

@@ -11,14 +11,16 @@
 //! 5. IPv4 is `::ffff:a.b.c.d`: one address shape everywhere.
 //! 6. Ports are in host order unless the name ends in `_be`.
 
+mod attempt;
 mod call;
 mod counters;
 mod downstream;
 mod failure;
 mod host;
 
+pub use attempt::{AcceptFacts, Attempt, IcmpError, QueueCounts, icmp_origin};
 pub use call::{CONNECT_FAILED, Call, CallRecord, UnixAddress, UnixKey, call_flag};
-pub use counters::{LossReason, Pair, SkipReason, UpstreamCounts, UpstreamKey};
+pub use counters::{LossReason, Pair, SkipReason, Turns, UpstreamCounts, UpstreamKey};
 pub use downstream::{Clients, Dismissal, ListenKey, ProxyKey};
 pub use failure::{Connection, FailureRecord, RecordHeader, SocketFacts, clients, flag, last_word};
 pub use host::{Departure, Flow, Listening, Unaccepted, departure};

@@ -6,15 +6,21 @@
 #![no_std]
 #![no_main]
 
-use aya_ebpf::macros::{btf_tracepoint, fentry, fexit, kprobe, kretprobe};
+use aya_ebpf::macros::{btf_tracepoint, fentry, fexit, kprobe, kretprobe, tracepoint};
 use aya_ebpf::programs::{
     BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext,
+    TracePointContext,
 };
 // The other binary of this package uses it.
 use gw502_common as _;
 
 #[btf_tracepoint]
 fn empty_tpbtf(_: BtfTracePointContext) -> i32 {
+    0
+}
+
+#[tracepoint]
+fn empty_tp(_: TracePointContext) -> u32 {
     0
 }
 

@@ -23,7 +23,7 @@ use gw502_common::wire::{
     Clients, Connection, Dismissal, ListenKey, LossReason, Pair, ProxyKey, clients,
 };
 
-use crate::again::{self, Event};
+use crate::again::{self, Event, Turn};
 use crate::capability::connection;
 use crate::count::{self, Lost};
 use crate::kernel::boot_ns;
@@ -39,7 +39,7 @@ const SOON_NS: u64 = 20_000_000;
 
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn client_dismissed_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    again::note(Pair::ClientDismissed, event(&ctx));
+    again::note(Pair::ClientDismissed, Event::of(ctx.arg(0), 0));
     // SAFETY: argument 0 is `struct sock *`, never NULL, and a full socket.
     freed(unsafe { Sock::new(ctx.arg(0)) });
     0
@@ -47,19 +47,21 @@ fn client_dismissed_tpbtf(ctx: BtfTracePointContext) -> i32 {
 
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn client_dismissed_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    if again::missed(Pair::ClientDismissed, event(&ctx)) {
+    again(&ctx, Turn::Second)
+}
+
+#[btf_tracepoint(function = "tcp_destroy_sock")]
+fn client_dismissed_third_tpbtf(ctx: BtfTracePointContext) -> i32 {
+    again(&ctx, Turn::Third)
+}
+
+#[inline(always)]
+fn again(ctx: &BtfTracePointContext, turn: Turn) -> i32 {
+    if again::missed(Pair::ClientDismissed, Event::of(ctx.arg(0), 0), turn) {
         // SAFETY: as above.
         freed(unsafe { Sock::new(ctx.arg(0)) });
     }
     0
-}
-
-#[inline(always)]
-fn event(ctx: &BtfTracePointContext) -> Event {
-    Event {
-        sock: ctx.arg(0),
-        what: 0,
-    }
 }
 
 /// The kernel frees the socket: whatever is known of it goes.

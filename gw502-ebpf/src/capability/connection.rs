@@ -21,10 +21,10 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use gw502_common::ending::{Ending, judge, matters};
 use gw502_common::tcp::{SHUTDOWN_BOTH, state};
-use gw502_common::wire::{Connection, LossReason, Pair, SkipReason, SocketFacts, flag};
+use gw502_common::wire::{Attempt, Connection, LossReason, Pair, SkipReason, SocketFacts, flag};
 
-use crate::again::{self, Event};
-use crate::capability::{calls, clients, servers};
+use crate::again::{self, Event, Turn};
+use crate::capability::{calls, clients, icmp_errors, servers};
 use crate::count::{self, Lost, Tally};
 use crate::emit;
 use crate::filter;
@@ -54,8 +54,18 @@ fn connection_tpbtf(ctx: BtfTracePointContext) -> i32 {
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn connection_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    let (old, new) = states(&ctx);
-    if again::missed(Pair::Connection, event(&ctx, old, new)) && matters(old, new) {
+    again(&ctx, Turn::Second)
+}
+
+#[btf_tracepoint(function = "inet_sock_set_state")]
+fn connection_third_tpbtf(ctx: BtfTracePointContext) -> i32 {
+    again(&ctx, Turn::Third)
+}
+
+#[inline(always)]
+fn again(ctx: &BtfTracePointContext, turn: Turn) -> i32 {
+    let (old, new) = states(ctx);
+    if again::missed(Pair::Connection, event(ctx, old, new), turn) && matters(old, new) {
         // SAFETY: as above.
         count::settle(changed(unsafe { Sock::new(ctx.arg(0)) }, old, new));
     }
@@ -69,10 +79,7 @@ fn states(ctx: &BtfTracePointContext) -> (u8, u8) {
 
 #[inline(always)]
 fn event(ctx: &BtfTracePointContext, old: u8, new: u8) -> Event {
-    Event {
-        sock: ctx.arg(0),
-        what: u64::from(old) << 4 | u64::from(new),
-    }
+    Event::of(ctx.arg(0), u32::from(old) << 4 | u32::from(new))
 }
 
 #[inline(always)]
@@ -191,6 +198,14 @@ fn ended(sock: Sock, connection: &mut Connection, old: u8, new: u8) -> Lost {
         forget(sock);
         return lost;
     }
+    let mut flow = Attempt::default();
+    if old == state::SYN_SENT {
+        // It failed, and only this may say how.
+        count::settle(sock.flow(connection, &facts, &mut flow));
+        if facts.icmp_origin == 0 {
+            count::settle(icmp_errors::answered(&flow, &mut facts));
+        }
+    }
     let now_ns = boot_ns();
     let ending = opaque(ending(connection, &facts, now_ns));
     if ending != NOTHING_FAILED {
@@ -198,7 +213,10 @@ fn ended(sock: Sock, connection: &mut Connection, old: u8, new: u8) -> Lost {
             facts.clients = opaque(clients::of(connection, now_ns));
         }
         connection.flags |= flag::REPORTED;
-        emit::failure(ending, connection, &facts, now_ns);
+        if old != state::SYN_SENT {
+            count::settle(sock.flow(connection, &facts, &mut flow));
+        }
+        emit::failure(ending, connection, &facts, &flow, now_ns);
     }
     let half_close = facts.new_state == state::FIN_WAIT1 && facts.shutdown != SHUTDOWN_BOTH;
     if half_close {

@@ -20,7 +20,7 @@ use crate::globals::{CFG_NEIGHBOUR_CODE, CFG_NEIGHBOUR_FAILED, OFF_SKB_SK, froze
 use crate::kernel::load;
 use crate::maps::CONNECTIONS;
 
-// Twice, and both always do the work: a flag that is set again stays what it is.
+// Twice, or three times, and all always do the work: a flag that is set again stays what it is.
 
 #[btf_tracepoint(function = "kfree_skb")]
 fn dropped_tpbtf(ctx: BtfTracePointContext) -> i32 {
@@ -29,6 +29,11 @@ fn dropped_tpbtf(ctx: BtfTracePointContext) -> i32 {
 
 #[btf_tracepoint(function = "kfree_skb")]
 fn dropped_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
+    dropped(&ctx)
+}
+
+#[btf_tracepoint(function = "kfree_skb")]
+fn dropped_third_tpbtf(ctx: BtfTracePointContext) -> i32 {
     dropped(&ctx)
 }
 

@@ -16,32 +16,59 @@
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use gw502_common::wire::flag;
+use gw502_common::wire::{Pair, flag};
 
+use crate::again::{self, Event, Turn};
 use crate::globals::{CFG_SEND_RESET_REASON, frozen};
 use crate::kernel::sock::Sock;
 use crate::maps::CONNECTIONS;
 
-// Each twice, and both always do the work: flags that are set again stay what they are.
-
 #[btf_tracepoint(function = "tcp_receive_reset")]
 fn reset_received_tpbtf(ctx: BtfTracePointContext) -> i32 {
+    again::note(Pair::ResetReceived, Event::of(ctx.arg(0), 0));
     received(&ctx)
 }
 
 #[btf_tracepoint(function = "tcp_receive_reset")]
 fn reset_received_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    received(&ctx)
+    received_again(&ctx, Turn::Second)
+}
+
+#[btf_tracepoint(function = "tcp_receive_reset")]
+fn reset_received_third_tpbtf(ctx: BtfTracePointContext) -> i32 {
+    received_again(&ctx, Turn::Third)
+}
+
+#[inline(always)]
+fn received_again(ctx: &BtfTracePointContext, turn: Turn) -> i32 {
+    if again::missed(Pair::ResetReceived, Event::of(ctx.arg(0), 0), turn) {
+        received(ctx);
+    }
+    0
 }
 
 #[btf_tracepoint(function = "tcp_send_reset")]
 fn reset_sent_tpbtf(ctx: BtfTracePointContext) -> i32 {
+    again::note(Pair::ResetSent, Event::of(ctx.arg(0), 0));
     sent(&ctx)
 }
 
 #[btf_tracepoint(function = "tcp_send_reset")]
 fn reset_sent_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    sent(&ctx)
+    sent_again(&ctx, Turn::Second)
+}
+
+#[btf_tracepoint(function = "tcp_send_reset")]
+fn reset_sent_third_tpbtf(ctx: BtfTracePointContext) -> i32 {
+    sent_again(&ctx, Turn::Third)
+}
+
+#[inline(always)]
+fn sent_again(ctx: &BtfTracePointContext, turn: Turn) -> i32 {
+    if again::missed(Pair::ResetSent, Event::of(ctx.arg(0), 0), turn) {
+        sent(ctx);
+    }
+    0
 }
 
 #[inline(always)]

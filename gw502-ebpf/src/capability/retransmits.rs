@@ -15,13 +15,13 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use gw502_common::wire::{Pair, flag};
 
-use crate::again::{self, Event};
+use crate::again::{self, Event, Turn};
 use crate::kernel::sock::Sock;
 use crate::maps::CONNECTIONS;
 
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 fn retransmit_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    again::note(Pair::Retransmit, event(&ctx));
+    again::note(Pair::Retransmit, Event::of(ctx.arg(0), 0));
     // SAFETY: argument 0 is `struct sock *`, never NULL; only full sockets retransmit here.
     retransmitted(unsafe { Sock::new(ctx.arg(0)) });
     0
@@ -29,19 +29,21 @@ fn retransmit_tpbtf(ctx: BtfTracePointContext) -> i32 {
 
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 fn retransmit_again_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    if again::missed(Pair::Retransmit, event(&ctx)) {
+    again(&ctx, Turn::Second)
+}
+
+#[btf_tracepoint(function = "tcp_retransmit_skb")]
+fn retransmit_third_tpbtf(ctx: BtfTracePointContext) -> i32 {
+    again(&ctx, Turn::Third)
+}
+
+#[inline(always)]
+fn again(ctx: &BtfTracePointContext, turn: Turn) -> i32 {
+    if again::missed(Pair::Retransmit, Event::of(ctx.arg(0), 0), turn) {
         // SAFETY: as above.
         retransmitted(unsafe { Sock::new(ctx.arg(0)) });
     }
     0
-}
-
-#[inline(always)]
-fn event(ctx: &BtfTracePointContext) -> Event {
-    Event {
-        sock: ctx.arg(0),
-        what: 0,
-    }
 }
 
 #[inline(always)]

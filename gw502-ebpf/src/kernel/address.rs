@@ -5,20 +5,17 @@ use core::arch::asm;
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::{bpf_probe_read_kernel, bpf_probe_read_user, generated};
+use gw502_common::tcp::{SUN_PATH, family};
 use gw502_common::wire::UnixAddress;
 
-/// `AF_INET`, `include/linux/socket.h`.
-const AF_INET: u16 = 2;
-/// `AF_INET6`
-const AF_INET6: u16 = 10;
 /// `sizeof(sa_family_t)`: where the port or the name begins.
 const FAMILY: u32 = 2;
 /// Where an IPv6 address begins, behind family, port and flow.
 const ADDRESS6: u64 = 8;
 /// Where an IPv4 address begins, behind family and port.
 const ADDRESS4: u64 = 4;
-/// `sizeof(sun_path)`
-const PATH: u32 = 108;
+/// Bytes of a unix socket's name.
+const PATH: u32 = SUN_PATH as u32;
 
 /// Where an address is.
 pub(crate) trait Memory {
@@ -79,15 +76,15 @@ impl Memory for Kernel {
 /// An internet address and port as `connect()` was given it; IPv4 as `::ffff:a.b.c.d`.
 #[inline(always)]
 pub(crate) fn internet<M: Memory>(at: u64) -> Option<([u8; 16], u16)> {
-    let family: u16 = M::read(at)?;
+    let of: u16 = M::read(at)?;
     let port = u16::from_be(M::read(at + u64::from(FAMILY))?);
-    match family {
-        AF_INET => {
+    match of {
+        family::INET => {
             let [a, b, c, d]: [u8; 4] = M::read(at + ADDRESS4)?;
             let address = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d];
             Some((address, port))
         }
-        AF_INET6 => Some((M::read(at + ADDRESS6)?, port)),
+        family::INET6 => Some((M::read(at + ADDRESS6)?, port)),
         _ => None,
     }
 }

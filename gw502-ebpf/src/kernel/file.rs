@@ -3,24 +3,18 @@
 
 use aya_ebpf::helpers::{bpf_get_current_task, bpf_probe_read_kernel};
 
+use gw502_common::tcp::{IPPROTO_TCP, family};
+
 use crate::globals::{
     OFF_FILE_DATA, OFF_FILES_TABLE, OFF_NET_INUM, OFF_SK_FAMILY, OFF_SK_NET, OFF_SK_PROTOCOL,
     OFF_SK_TYPE, OFF_SOCKET_SK, OFF_TABLE_FILES, OFF_TABLE_LEN, OFF_TASK_FILES, frozen,
 };
 use crate::kernel::probe;
 
-/// `AF_UNIX`, `include/linux/socket.h`.
-const AF_UNIX: u16 = 1;
-/// `AF_INET`
-const AF_INET: u16 = 2;
-/// `AF_INET6`
-const AF_INET6: u16 = 10;
 /// `SOCK_STREAM`, `include/linux/net.h`.
 const SOCK_STREAM: u16 = 1;
 /// `SOCK_SEQPACKET`
 const SOCK_SEQPACKET: u16 = 5;
-/// `IPPROTO_TCP`
-const IPPROTO_TCP: u16 = 6;
 
 /// What a stream socket speaks.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,11 +70,13 @@ impl OpenSocket {
     /// datagrams are not.
     #[inline(always)]
     pub(crate) fn speaks(self) -> Option<Speaks> {
-        let family = read::<u16>(self.0, &OFF_SK_FAMILY)?;
+        let of = read::<u16>(self.0, &OFF_SK_FAMILY)?;
         let kind = read::<u16>(self.0, &OFF_SK_TYPE)?;
-        match family {
-            AF_UNIX if kind == SOCK_STREAM || kind == SOCK_SEQPACKET => Some(Speaks::Unix),
-            AF_INET | AF_INET6 if read::<u16>(self.0, &OFF_SK_PROTOCOL)? == IPPROTO_TCP => {
+        match of {
+            family::UNIX if kind == SOCK_STREAM || kind == SOCK_SEQPACKET => Some(Speaks::Unix),
+            family::INET | family::INET6
+                if read::<u16>(self.0, &OFF_SK_PROTOCOL)? == IPPROTO_TCP =>
+            {
                 Some(Speaks::Tcp)
             }
             _ => None,

@@ -7,7 +7,8 @@
 
 pub(crate) mod address;
 pub(crate) mod file;
-pub(crate) mod regs;
+pub(crate) mod listener;
+pub(crate) mod packet;
 pub(crate) mod sock;
 pub(crate) mod task;
 

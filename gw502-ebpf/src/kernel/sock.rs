@@ -3,8 +3,10 @@
 
 use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns};
-use gw502_common::tcp::{SHUTDOWN_BOTH, state};
-use gw502_common::wire::{Flow, LossReason, SocketFacts, UpstreamKey, last_word};
+use gw502_common::tcp::{IPPROTO_TCP, SHUTDOWN_BOTH, family, state};
+use gw502_common::wire::{
+    Attempt, Connection, Flow, LossReason, SocketFacts, UpstreamKey, last_word,
+};
 
 use crate::count::Lost;
 use crate::globals::{
@@ -18,11 +20,6 @@ use crate::globals::{
     OFF_TP_WRITE_SEQ, OFF_TP_WSTAMP, frozen,
 };
 use crate::kernel::{load, opaque, probe};
-
-/// `AF_INET6`, `include/linux/socket.h`.
-const AF_INET6: u16 = 10;
-/// `IPPROTO_TCP`. MPTCP's own socket has 262 and passes through the same tracepoints.
-const IPPROTO_TCP: u16 = 6;
 
 /// A `struct sock *` that the verifier knows as such.
 #[derive(Clone, Copy)]
@@ -84,7 +81,7 @@ impl Sock {
     /// An IPv6 socket that connects to a v4-mapped address already holds it in mapped form.
     #[inline(always)]
     fn address(self, v4: &'static u64, v6: &'static u64) -> [u8; 16] {
-        if self.family() == AF_INET6 {
+        if self.family() == family::INET6 {
             return self.load(v6);
         }
         let [a, b, c, d] = self.load::<u32>(v4).to_ne_bytes();
@@ -186,6 +183,30 @@ impl Sock {
         facts.untouched = opaque(tcp.untouched());
         facts.saddr = self.saddr();
         self.icmp(facts);
+        None
+    }
+
+    /// What the connection that ends is called by its packets. `facts` is filled.
+    ///
+    /// `snd_una` began at the SYN's number and has moved by what was acknowledged, which
+    /// `bytes_acked` counts.
+    #[inline(never)]
+    pub(crate) fn flow(
+        self,
+        connection: &Connection,
+        facts: &SocketFacts,
+        flow: &mut Attempt,
+    ) -> Lost {
+        let Some(tcp) = TcpSock::of(self) else {
+            return Some(LossReason::NotTcpSock);
+        };
+        flow.from = facts.saddr;
+        flow.to = connection.daddr;
+        flow.isn = tcp
+            .load::<u32>(&OFF_TP_SND_UNA)
+            .wrapping_sub(facts.bytes_acked as u32);
+        flow.from_port = facts.sport;
+        flow.to_port = connection.dport;
         None
     }
 

@@ -1,18 +1,15 @@
 //! `connect()` calls that failed at once, or on a unix socket.
 
 use gw502_common::hooks::Backend;
-use gw502_common::tcp::errno;
+use gw502_common::tcp::{errno, family};
 use gw502_common::wire::CallRecord;
 
 use super::{Verdict, never_connected};
 use crate::event::{Cause, Errno, Evidence, Failure, Phase, Upstream};
 
-/// `AF_UNIX`, `include/linux/socket.h`.
-const AF_UNIX: u16 = 1;
-
 /// Names the cause. `lost_before` is the number of records missing before this one.
 pub(super) fn failure(call: &CallRecord, lost_before: u64) -> Failure {
-    let is_unix = call.connection.family == AF_UNIX;
+    let is_unix = call.connection.family == family::UNIX;
     let (cause, evidence) = match (call.error, is_unix) {
         // It has not returned yet; TCP's wait is seen elsewhere, so this is a unix socket's.
         (0, _) => (Cause::SocketBacklogFull, vec![Evidence::ConnectBlocked]),
@@ -89,7 +86,7 @@ mod tests {
 
     fn call(family: u16, error: i32) -> CallRecord {
         let mut unix = UnixAddress::default();
-        if family == AF_UNIX {
+        if family == family::UNIX {
             for (to, from) in unix.path.iter_mut().zip(b"/run/app.sock") {
                 *to = *from;
             }
@@ -123,7 +120,7 @@ mod tests {
             (11, Cause::SocketBacklogFull),
             (91, Cause::ConnectFailed),
         ] {
-            let failure = failure(&call(AF_UNIX, error), 0);
+            let failure = failure(&call(family::UNIX, error), 0);
             assert_eq!(failure.cause, expected, "{error}");
             assert_eq!(failure.errno, Some(Errno(error)));
             assert_eq!(failure.upstream.to_string(), "unix:/run/app.sock");
@@ -134,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_call_that_does_not_return_has_no_errno_yet() {
-        let failure = failure(&call(AF_UNIX, 0), 0);
+        let failure = failure(&call(family::UNIX, 0), 0);
         assert_eq!(failure.cause, Cause::SocketBacklogFull);
         assert_eq!(failure.errno, None);
         assert_eq!(failure.evidence, [Evidence::ConnectBlocked]);

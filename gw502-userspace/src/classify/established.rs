@@ -170,6 +170,7 @@ fn idle_before_ns(record: &FailureRecord) -> Option<u64> {
         header,
         connection,
         socket,
+        ..
     } = record;
     let ticks = socket.jiffies.checked_sub(connection.start_jiffies)?;
     let age_ns = header.at_ns.saturating_sub(connection.start_ns);

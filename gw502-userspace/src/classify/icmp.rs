@@ -1,14 +1,10 @@
 //! Connects that an ICMP error answered.
 
 use gw502_common::tcp::errno;
-use gw502_common::wire::{Connection, SocketFacts, flag};
+use gw502_common::wire::{Connection, SocketFacts, flag, icmp_origin};
 
 use super::{Verdict, error};
 use crate::event::{Cause, Errno, Evidence, Phase};
-
-/// Origins in the error queue, `include/uapi/linux/errqueue.h`.
-const SO_EE_ORIGIN_ICMP: u8 = 2;
-const SO_EE_ORIGIN_ICMP6: u8 = 3;
 
 /// An ICMP error answered the SYN.
 ///
@@ -17,8 +13,8 @@ const SO_EE_ORIGIN_ICMP6: u8 = 3;
 /// proxy that never asked `SO_ERROR`) has it.
 pub(super) fn verdict(connection: &Connection, socket: &SocketFacts) -> Verdict {
     let known = match socket.icmp_origin {
-        SO_EE_ORIGIN_ICMP => Some((4, socket.icmp_type, socket.icmp_code)),
-        SO_EE_ORIGIN_ICMP6 => Some((6, socket.icmp_type, socket.icmp_code)),
+        icmp_origin::V4 => Some((4, socket.icmp_type, socket.icmp_code)),
+        icmp_origin::V6 => Some((6, socket.icmp_type, socket.icmp_code)),
         _ => None,
     };
     let raised = error(socket);
@@ -67,16 +63,19 @@ const fn icmp_cause((version, kind, code): (u8, u8, u8)) -> Cause {
     }
 }
 
-/// What the kernel makes of an ICMPv4 error: `icmp_err_convert[]`, `net/ipv4/icmp.c`; the same
-/// from Linux 2.6 to 7.2.
+/// What the kernel makes of an ICMP error: `icmp_err_convert[]`, `net/ipv4/icmp.c`, and
+/// `icmpv6_err_convert()`, `net/ipv6/icmp.c`; the same from Linux 2.6 and 3.11 to 7.2.
 const fn icmp_errno((version, kind, code): (u8, u8, u8)) -> Option<Errno> {
     Some(Errno(match (version, kind, code) {
-        (4, 3, 0 | 6 | 9 | 11) => errno::ENETUNREACH,
-        (4, 3, 1 | 10 | 12 | 13 | 14 | 15) | (4, 11, _) => errno::EHOSTUNREACH,
+        (4, 3, 0 | 6 | 9 | 11) | (6, 1, 0) => errno::ENETUNREACH,
+        (4, 3, 1 | 10 | 12 | 13 | 14 | 15) | (4, 11, _) | (6, 1, 2 | 3) | (6, 3, _) => {
+            errno::EHOSTUNREACH
+        }
         (4, 3, 2) => errno::ENOPROTOOPT,
-        (4, 3, 3) => errno::ECONNREFUSED,
+        (4, 3, 3) | (6, 1, 4) => errno::ECONNREFUSED,
         (4, 3, 7) => errno::EHOSTDOWN,
-        (4, 12, _) => errno::EPROTO,
+        (6, 1, 1 | 5 | 6) => errno::EACCES,
+        (4, 12, _) | (6, 4, _) => errno::EPROTO,
         _ => return None,
     }))
 }

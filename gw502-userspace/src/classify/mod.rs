@@ -6,6 +6,7 @@
 mod calls;
 mod established;
 mod icmp;
+mod queues;
 mod waits;
 
 use gw502_common::ending::Ending;
@@ -50,7 +51,7 @@ impl Classifier {
     pub fn classify(&mut self, decoded: &Decoded, lost_before: u64) -> Failure {
         match decoded {
             Decoded::Ended(ended) => {
-                let verdict = verdict(ended, &mut self.waits);
+                let verdict = queues::behind(verdict(ended, &mut self.waits), ended);
                 failure(ended, verdict, lost_before)
             }
             Decoded::Call(call) => calls::failure(call, lost_before),
@@ -63,6 +64,7 @@ fn failure(ended: &Ended, verdict: Verdict, lost_before: u64) -> Failure {
         header,
         connection,
         socket,
+        ..
     } = &ended.record;
     Failure {
         class: verdict.class(ended.ending),
@@ -235,6 +237,7 @@ fn elapsed_ns(phase: Phase, ended: &Ended) -> u64 {
         header,
         connection,
         socket,
+        ..
     } = &ended.record;
     let since_start = header.at_ns.saturating_sub(connection.start_ns);
     match phase {

@@ -126,6 +126,31 @@ fn trap_nginx_takes_the_soft_error_and_the_icmp_code_still_names_the_errno() {
 }
 
 #[test]
+fn an_icmpv6_error_that_was_seen_names_the_errno_that_a_proxy_took_away() {
+    for (kind, code, errno) in [
+        (1, 0, errno::ENETUNREACH),
+        (1, 1, errno::EACCES),
+        (1, 3, errno::EHOSTUNREACH),
+        (1, 4, errno::ECONNREFUSED),
+        (3, 0, errno::EHOSTUNREACH),
+        (4, 1, errno::EPROTO),
+    ] {
+        let mut decoded = connect(Ending::Icmp, 1000);
+        decoded.record.socket.icmp_origin = 3;
+        decoded.record.socket.icmp_type = kind;
+        decoded.record.socket.icmp_code = code;
+        let failure = classify(&decoded, 0);
+        assert_eq!(failure.errno, Some(Errno(errno)), "{kind} {code}");
+        let error = Evidence::IcmpError {
+            version: 6,
+            r#type: kind,
+            code,
+        };
+        assert_eq!(failure.evidence, [error]);
+    }
+}
+
+#[test]
 fn trap_a_failed_neighbour_and_a_routers_host_unreachable_are_the_same_icmp() {
     let mut decoded = connect(Ending::Icmp, 3 * SECOND);
     decoded.record.socket.icmp_origin = 2;

@@ -164,6 +164,10 @@ pub struct DoctorArgs {
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
     pub output: Output,
 
+    /// What `trace` would do with the same options.
+    #[command(flatten)]
+    pub ways: Ways,
+
     /// Where the kernel's type information (BTF) is.
     #[arg(long, value_name = "FILE", env = "GW502_BTF", hide = true)]
     pub btf: Option<PathBuf>,
@@ -179,6 +183,19 @@ pub struct ExplainArgs {
     /// Text for people, or JSON, one page a line.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
     pub output: Output,
+}
+
+/// By which backends to see.
+#[derive(Args, Clone, Debug)]
+pub struct Ways {
+    /// How to see what can be seen in several ways; `gw502 doctor` says what this kernel has.
+    #[arg(long, value_enum, value_name = "BACKEND", default_value_t = Hooks::Auto)]
+    pub hooks: Hooks,
+
+    /// Whether to look at system calls for what `connect()` returns (unix sockets, and connects that
+    /// this host refuses by itself). It makes every system call of the host a little slower.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Syscalls::Auto)]
+    pub syscalls: Syscalls,
 }
 
 /// What to watch, and for how long.
@@ -209,14 +226,9 @@ pub struct Selection {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,
 
-    /// How to see what can be seen in several ways; `gw502 doctor` says what this kernel has.
-    #[arg(long, value_enum, value_name = "BACKEND", default_value_t = Hooks::Auto)]
-    pub hooks: Hooks,
-
-    /// Whether to look at system calls for what `connect()` returns (unix sockets, and connects that
-    /// this host refuses by itself). It makes every system call of the host a little slower.
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Syscalls::Auto)]
-    pub syscalls: Syscalls,
+    /// By which backends.
+    #[command(flatten)]
+    pub ways: Ways,
 
     /// Size of the ring buffer of failures in KiB, a power of two; a storm that outruns it is
     /// counted, and shown as lost.
@@ -306,7 +318,7 @@ pub enum Syscalls {
     Off,
 }
 
-impl Selection {
+impl Ways {
     /// What these options ask of the kernel side.
     pub const fn wish(&self) -> Wish {
         Wish {

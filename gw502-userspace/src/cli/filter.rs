@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use gw502_common::tcp::SUN_PATH;
 use gw502_common::wire::UnixAddress;
 
 /// `--upstream`: an address, an address with a port, a network, or a unix socket.
@@ -93,7 +94,7 @@ impl FromStr for UpstreamFilter {
 
     fn from_str(text: &str) -> Result<Self, FilterError> {
         if let Some(name) = text.strip_prefix("unix:") {
-            let fits = (1..=108).contains(&name.len()) && !name.contains('\0') && name != "@";
+            let fits = (1..=SUN_PATH).contains(&name.len()) && !name.contains('\0') && name != "@";
             let wrong = || FilterError::Unix(text.to_owned());
             return fits.then(|| Self::Unix(name.to_owned())).ok_or_else(wrong);
         }

@@ -1,7 +1,7 @@
 //! Adds to a failure what only the live host knows. Runs for failures alone, so it may look around.
 
 mod host;
-pub mod names;
+mod names;
 mod owners;
 mod process;
 

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 
-use crate::event::{Failure, Proxy};
+use super::names::Names;
+use crate::event::Failure;
 use crate::kernel::root::KernelRoot;
 
 /// Processes remembered at most. A proxy has tens; a full book starts afresh.
@@ -25,6 +27,8 @@ struct Facts {
     exe: Option<String>,
     cgroup: Option<String>,
     container: Option<String>,
+    /// Of its upstreams. Workers of one proxy share them.
+    names: Arc<Names>,
 }
 
 impl ProcessBook {
@@ -44,21 +48,19 @@ impl ProcessBook {
             if self.known.len() >= CAPACITY {
                 self.known.clear();
             }
-            self.known
-                .insert(key, look_up(&self.root, key.0, key.1).unwrap_or_default());
+            let mut facts = look_up(&self.root, key.0, key.1).unwrap_or_default();
+            let mut others = self.known.values();
+            if let Some(same) = others.find(|other| other.names == facts.names) {
+                facts.names = Arc::clone(&same.names);
+            }
+            self.known.insert(key, facts);
         }
-        if let Some(Facts {
-            exe,
-            cgroup,
-            container,
-        }) = self.known.get(&key).cloned()
-        {
-            failure.proxy = Proxy {
-                exe,
-                cgroup,
-                container,
-                ..failure.proxy.clone()
-            };
+        if let Some(facts) = self.known.get(&key) {
+            failure.proxy.exe.clone_from(&facts.exe);
+            failure.proxy.cgroup.clone_from(&facts.cgroup);
+            failure.proxy.container.clone_from(&facts.container);
+            let name = facts.names.of(&failure.upstream);
+            failure.upstream_name = name.map(str::to_owned);
         }
     }
 }
@@ -78,6 +80,7 @@ fn look_up(root: &KernelRoot, pid: u32, started_ns: u64) -> Option<Facts> {
         exe: exe.map(|path| path.to_string_lossy().into_owned()),
         container: cgroup.as_deref().and_then(container_id),
         cgroup,
+        names: Arc::new(Names::of_proxy(root, pid)),
     })
 }
 

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use aya::maps::{HashMap, Map, MapData, MapError};
-use gw502_common::hooks::Backend;
 use gw502_common::kernel_fields::CONNECT;
 use gw502_common::wire::{CONNECT_FAILED, Call, CallRecord, RecordHeader, WIRE_VERSION, call_flag};
 
@@ -17,6 +16,17 @@ use crate::kernel::root::KernelRoot;
 /// must it have been kept to be trouble. Nanoseconds.
 const TOO_LONG_NS: u64 = 3_000_000_000;
 
+/// A call that is not seen to return for so long, and has, was missed.
+const UNSEEN_NS: u64 = 500_000_000;
+
+/// Numbers of the system calls that `connect()` is made with: its own, and in a process of 32 bits
+/// `socketcall()` and its own. (Under those numbers one of 64 bits does nothing that blocks.)
+#[cfg(target_arch = "x86_64")]
+const CONNECTS: [u32; 3] = [CONNECT, 102, 362];
+/// The same: there is no `socketcall()`.
+#[cfg(target_arch = "aarch64")]
+const CONNECTS: [u32; 2] = [CONNECT, 283];
+
 /// The CPU of a record that no CPU wrote: all twelve bits that an id has for it.
 const NO_CPU: u32 = 0xfff;
 
@@ -26,7 +36,7 @@ pub struct Calls {
     root: KernelRoot,
     open: HashMap<MapData, u32, Call>,
     reported: HashMap<MapData, u32, u64>,
-    counted: BTreeMap<UpstreamId, u64>,
+    counted: BTreeMap<UpstreamId, Totals>,
     missed: u64,
 }
 
@@ -46,17 +56,15 @@ impl Calls {
     /// before. What the kernel side sees of them later is not reported again.
     pub fn overdue(&mut self, now_ns: u64) -> Result<Vec<Decoded>, MapError> {
         let mut found = Vec::new();
-        for (thread, call) in self.waiting(now_ns)? {
+        for (thread, call) in self.waiting(now_ns, TOO_LONG_NS)? {
             if call.flags & call_flag::INTERRUPTED != 0 {
                 self.forget_the_dead(thread, &call)?;
             } else if self.has_returned(thread, &call) {
-                self.forget(thread)?;
-            } else if self.claim(thread, &call)? {
-                let upstream = UpstreamId {
-                    upstream: (&call.unix).into(),
-                    netns: call.connection.netns,
-                };
-                *self.counted.entry(upstream).or_default() += 1;
+                self.settle(thread, &call)?;
+            } else if call.flags & call_flag::UNIX != 0 && self.claim(thread, &call)? {
+                let counted = self.counted.entry(upstream(&call)).or_default();
+                counted.attempts += 1;
+                counted.ended += 1;
                 // A nanosecond apart: the time makes the id.
                 let at_ns = now_ns + found.len() as u64;
                 found.push(Decoded::Call(record(&call, at_ns)));
@@ -65,17 +73,22 @@ impl Calls {
         Ok(found)
     }
 
-    /// What was handed out, as the kernel side counts: attempts that failed. It has not counted
-    /// these.
+    /// What the kernel side has not counted: attempts that were handed out, which failed, and those
+    /// that succeeded unseen.
     pub fn totals(&self) -> impl Iterator<Item = (UpstreamId, Totals)> {
-        self.counted.iter().map(|(upstream, count)| {
-            let totals = Totals {
-                attempts: *count,
-                established: 0,
-                ended: *count,
-            };
-            (upstream.clone(), totals)
-        })
+        let counted = self.counted.iter();
+        counted.map(|(upstream, totals)| (upstream.clone(), *totals))
+    }
+
+    /// Settles calls that have returned by now and were not seen to. For the end: later they are
+    /// overdue.
+    pub fn left(&mut self, now_ns: u64) -> Result<(), MapError> {
+        for (thread, call) in self.waiting(now_ns, UNSEEN_NS)? {
+            if call.flags & call_flag::INTERRUPTED == 0 && self.has_returned(thread, &call) {
+                self.settle(thread, &call)?;
+            }
+        }
+        Ok(())
     }
 
     /// Calls whose return was missed, and with it what became of them.
@@ -84,11 +97,12 @@ impl Calls {
     }
 
     /// Whether the return of the call was missed: a kretprobe has only so many returns that it can
-    /// wait for at a time (`maxactive`, `kernel/kprobes.c`), and calls that block take them up.
+    /// wait for at a time (`maxactive`, `kernel/kprobes.c`), and calls that block take them up; and
+    /// the kernel skips a program that is running already. (Of the kernel's own threads, which
+    /// connect for `io_uring`, no call is known.)
     fn has_returned(&self, thread: u32, call: &Call) -> bool {
-        call.backend == Backend::Kprobe as u8
-            && processes::system_call(&self.root, call.connection.tgid, thread)
-                .is_some_and(|number| number != CONNECT)
+        processes::system_call(&self.root, call.connection.tgid, thread)
+            .is_some_and(|number| !CONNECTS.contains(&number))
     }
 
     /// A call that a signal interrupted is made again, or its thread was killed.
@@ -105,25 +119,42 @@ impl Calls {
         Ok(())
     }
 
-    fn forget(&mut self, thread: u32) -> Result<(), MapError> {
-        match self.open.remove(&thread) {
-            Ok(()) => {
-                self.missed += 1;
-                Ok(())
-            }
-            Err(MapError::KeyNotFound) => Ok(()),
-            Err(error) => Err(error),
+    /// The call has returned unseen. If it was granted, it succeeded; TCP's are seen elsewhere.
+    fn settle(&mut self, thread: u32, call: &Call) -> Result<(), MapError> {
+        match self.open.get(&thread, 0) {
+            Ok(open) if open.connection.start_ns == call.connection.start_ns => {}
+            // Another call, or none: this one was seen to return just now.
+            Ok(_) | Err(MapError::KeyNotFound) => return Ok(()),
+            Err(error) => return Err(error),
         }
+        match self.open.remove(&thread) {
+            Ok(()) => {}
+            Err(MapError::KeyNotFound) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let reported = match self.reported.get(&thread, 0) {
+            Ok(reported) => reported == call.connection.start_ns,
+            Err(MapError::KeyNotFound) => false,
+            Err(error) => return Err(error),
+        };
+        if call.flags & call_flag::GRANTED != 0 {
+            let counted = self.counted.entry(upstream(call)).or_default();
+            counted.attempts += u64::from(!reported);
+            counted.established += 1;
+        } else if !reported && call.flags & call_flag::STARTED == 0 {
+            self.missed += 1;
+        }
+        Ok(())
     }
 
-    /// Calls on unix sockets that take too long, by thread. While one is looked at another may go,
+    /// Calls that take longer than that, by thread. While one is looked at another may go,
     /// and the kernel start from the beginning: each counts once all the same.
-    fn waiting(&self, now_ns: u64) -> Result<BTreeMap<u32, Call>, MapError> {
+    fn waiting(&self, now_ns: u64, longer_than_ns: u64) -> Result<BTreeMap<u32, Call>, MapError> {
         let mut waiting = BTreeMap::new();
         for entry in &self.open {
             let (thread, call) = entry?;
             let age_ns = now_ns.saturating_sub(call.connection.start_ns);
-            if call.flags & call_flag::UNIX != 0 && age_ns >= TOO_LONG_NS {
+            if age_ns >= longer_than_ns {
                 waiting.insert(thread, call);
             }
         }
@@ -149,6 +180,13 @@ impl Calls {
             },
             Err(error) => Err(error),
         }
+    }
+}
+
+fn upstream(call: &Call) -> UpstreamId {
+    UpstreamId {
+        upstream: (&call.unix).into(),
+        netns: call.connection.netns,
     }
 }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use aya::maps::{Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
-use gw502_common::wire::{LossReason, Pair, SkipReason, UnixKey, UpstreamCounts, UpstreamKey};
+use gw502_common::wire::{
+    LossReason, Pair, SkipReason, Turns, UnixKey, UpstreamCounts, UpstreamKey,
+};
 
 use crate::aggregate::{Counted, Totals, UpstreamId};
 use crate::event::{Endpoint, Upstream, address};
@@ -15,7 +17,7 @@ pub struct Counters {
     unix: PerCpuHashMap<MapData, UnixKey, UpstreamCounts>,
     losses: PerCpuArray<MapData, u64>,
     skips: PerCpuArray<MapData, u64>,
-    covered: PerCpuArray<MapData, u64>,
+    turns: PerCpuArray<MapData, Turns>,
 }
 
 impl Counters {
@@ -25,14 +27,14 @@ impl Counters {
         unix: Map,
         losses: Map,
         skips: Map,
-        covered: Map,
+        turns: Map,
     ) -> Result<Self, MapError> {
         Ok(Self {
             upstreams: upstreams.try_into()?,
             unix: unix.try_into()?,
             losses: losses.try_into()?,
             skips: skips.try_into()?,
-            covered: covered.try_into()?,
+            turns: turns.try_into()?,
         })
     }
 
@@ -45,11 +47,17 @@ impl Counters {
         })
     }
 
-    /// How often the second program of each [`Pair`] did the work.
-    pub fn covered(&self) -> Result<Vec<u64>, MapError> {
+    /// How the programs of each [`Pair`] took turns.
+    pub fn turns(&self) -> Result<Vec<Turns>, MapError> {
         Pair::ALL
             .iter()
-            .map(|(pair, _)| Ok(self.covered.get(&(*pair as u32), 0)?.iter().sum()))
+            .map(|(pair, _)| {
+                let cpus = self.turns.get(&(*pair as u32), 0)?;
+                Ok(cpus.iter().fold(Turns::default(), |sum, cpu| Turns {
+                    covered: sum.covered + cpu.covered,
+                    overwritten: sum.overwritten + cpu.overwritten,
+                }))
+            })
             .collect()
     }
 

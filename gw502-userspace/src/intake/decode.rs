@@ -182,8 +182,8 @@ mod tests {
         assert_eq!(
             decode(&bytes),
             Err(DecodeError::Length {
-                got: 233,
-                expected: 232
+                got: 257,
+                expected: 256
             })
         );
         assert_eq!(
@@ -227,7 +227,7 @@ mod tests {
             decode(record.as_bytes()),
             Err(DecodeError::Claim {
                 claimed: 3,
-                got: 232
+                got: 256
             })
         );
     }

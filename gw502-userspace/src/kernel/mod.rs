@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod layout;
 pub mod listeners;
 pub mod netns;
+pub mod preemption;
 pub mod privilege;
 pub mod processes;
 pub mod root;

@@ -11,6 +11,8 @@ pub struct KernelRoot {
     pub btf: PathBuf,
     /// There when the kernel has kprobes.
     pub kprobes: PathBuf,
+    /// Says which model of preemption is in force, where debugfs is mounted.
+    pub preemption: PathBuf,
 }
 
 impl KernelRoot {
@@ -19,6 +21,7 @@ impl KernelRoot {
         Self {
             proc: PathBuf::from("/proc"),
             kprobes: PathBuf::from("/sys/bus/event_source/devices/kprobe/type"),
+            preemption: PathBuf::from("/sys/kernel/debug/sched/preempt"),
             btf: btf.unwrap_or_else(|| PathBuf::from("/sys/kernel/btf/vmlinux")),
         }
     }

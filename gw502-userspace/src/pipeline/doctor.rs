@@ -4,8 +4,9 @@ use super::setup::{layout, refused};
 use crate::cli::Problem;
 use crate::cli::args::{DoctorArgs, Output};
 use crate::cli::exit::Exit;
+use crate::kernel::privilege;
 use crate::kernel::root::KernelRoot;
-use crate::plan::{Wish, plan};
+use crate::plan::plan;
 use crate::probe::{Probe, ProbeError};
 use crate::render::doctor;
 use crate::sink::{Console, SinkError};
@@ -14,13 +15,13 @@ use crate::sink::{Console, SinkError};
 pub fn run(args: &DoctorArgs) -> Result<Exit, Problem> {
     let root = KernelRoot::new(args.btf.clone());
     let layout = layout(&root)?;
-    let trials = Probe::try_all(&root, &layout).map_err(|error| refused(&error))?;
-    let plan =
-        plan(&trials, Wish::default()).map_err(|error| refused(&ProbeError::Impossible(error)))?;
-    let kernel = root.kernel();
+    let examined = Probe::try_all(&root, &layout).map_err(|error| refused(&error))?;
+    let plan = plan(&examined.trials, args.ways.wish())
+        .map_err(|error| refused(&ProbeError::Impossible(error)))?;
+    let (kernel, missing) = (root.kernel(), privilege::wanted(&root));
     let bytes = match args.output {
-        Output::Text => doctor::text(&plan, &kernel).into(),
-        Output::Json => doctor::json(&plan, &trials, &kernel),
+        Output::Text => doctor::text(&plan, &missing, &kernel).into(),
+        Output::Json => doctor::json(&plan, &examined, &missing, &kernel),
     };
     match Console::default().write(&bytes) {
         Ok(()) | Err(SinkError::Gone) => Ok(Exit::Ok),

@@ -24,7 +24,7 @@ use crate::intake::decode::{DecodeError, Decoded};
 use crate::intake::ring::Ring;
 use crate::kernel::processes;
 use crate::kernel::root::KernelRoot;
-use crate::plan::{Plan, blind_to};
+use crate::plan::{Plan, blind_to, listed};
 use crate::probe::{Probe, Watch};
 use crate::render::Origin;
 use crate::rule;
@@ -79,7 +79,7 @@ impl Live {
         let stop = Stop::new(selection.duration).map_err(|error| failed("cannot wait", &error))?;
         let origin = origin(&root).map_err(|error| failed("cannot tell the time", &error))?;
 
-        let mut probe = setup::load(&root, &watch, selection.wish())?;
+        let mut probe = setup::load(&root, &watch, selection.ways.wish())?;
         let taken = probe
             .ring()
             .and_then(|ring| Ok((ring, probe.counters()?, probe.calls(root.clone())?)))
@@ -155,13 +155,13 @@ impl Live {
             let mut take = |failure: &Failure| all(Moment::Event(failure));
             tokio::select! {
                 () = &mut asked => break,
-                result = ring.ready(|record| stages.hand_over(record, &mut take, &mut flow)) => {
+                result = ring.ready(|record| stages.hand_over(&record, &mut take, &mut flow)) => {
                     result?;
                 }
                 _ = look.tick() => {
                     stages.blocked(calls, &mut take, &mut flow)?;
                     if counting {
-                        ring.drain(|record| stages.hand_over(record, &mut take, &mut flow))?;
+                        ring.drain(|record| stages.hand_over(&record, &mut take, &mut flow))?;
                         let counted = count(probe, counters, calls, stages)?;
                         let now_ns = clock::boot_ns().map_err(io::Error::from)?;
                         if all(Moment::Counted(&counted, now_ns))? == Flow::Stop {
@@ -171,9 +171,10 @@ impl Live {
                 }
             }
         }
+        calls.left(clock::boot_ns().map_err(io::Error::from)?)?;
         probe.detach();
         let mut take = |failure: &Failure| all(Moment::Event(failure));
-        ring.drain(|record| stages.hand_over(record, &mut take, &mut flow))?;
+        ring.drain(|record| stages.hand_over(&record, &mut take, &mut flow))?;
         stages.blocked(calls, &mut take, &mut flow)?;
         if counting {
             let counted = count(probe, counters, calls, stages)?;
@@ -199,16 +200,16 @@ fn count(
     for (upstream, totals) in calls.totals() {
         counted.add(upstream, totals);
     }
-    let covered = counters.covered()?;
+    let turns = counters.turns()?;
     let ours = [
         ("undecodable", stages.undecodable),
-        ("recursion", probe.recursion_misses(&covered)),
+        ("recursion", probe.recursion_misses(&turns)),
         ("return_missed", calls.missed()),
     ];
     let ours = ours.into_iter().filter(|(_, count)| *count > 0);
-    counted
-        .losses
-        .extend(ours.map(|(reason, count)| (reason.to_owned(), count)));
+    for (reason, count) in ours {
+        *counted.losses.entry(reason.to_owned()).or_default() += count;
+    }
     Ok(counted)
 }
 
@@ -222,7 +223,7 @@ impl Stages {
     ) -> Result<(), E> {
         let now_ns = clock::boot_ns().map_err(io::Error::from)?;
         for record in calls.overdue(now_ns)? {
-            self.hand_over(Ok(record), take, flow)?;
+            self.hand_over(&Ok(record), take, flow)?;
         }
         Ok(())
     }
@@ -230,7 +231,7 @@ impl Stages {
     /// A record on its way to `take`; a record that is none is counted and goes no further.
     fn hand_over<E>(
         &mut self,
-        record: Result<Decoded, DecodeError>,
+        record: &Result<Decoded, DecodeError>,
         take: &mut impl FnMut(&Failure) -> Result<Flow, E>,
         flow: &mut Flow,
     ) -> Result<(), E> {
@@ -240,7 +241,7 @@ impl Stages {
         Ok(())
     }
 
-    fn failure(&mut self, record: Result<Decoded, DecodeError>) -> Option<Failure> {
+    fn failure(&mut self, record: &Result<Decoded, DecodeError>) -> Option<Failure> {
         let decoded = match record {
             Ok(decoded) => decoded,
             Err(error) => {
@@ -252,7 +253,7 @@ impl Stages {
         let lost_total = decoded.header().lost_total;
         let lost_before = lost_total.saturating_sub(self.lost_total);
         self.lost_total = self.lost_total.max(lost_total);
-        let mut failure = self.classifier.classify(&decoded, lost_before);
+        let mut failure = self.classifier.classify(decoded, lost_before);
         self.processes.enrich(&mut failure);
         self.host.enrich(&mut failure);
         rule::refine(&mut failure);
@@ -280,9 +281,12 @@ fn announce(root: &KernelRoot, origin: &Origin, watch: &Watch, plan: &Plan) {
     let hooks = plan.backends().join(", ");
     let mut blind = String::new();
     for choice in &plan.choices {
-        if let (None, Some(what)) = (choice.backend, blind_to(choice.capability, None)) {
+        // A way to see connects always misses some; what a detail misses changes names.
+        let tells = choice.backend.is_none() || choice.capability.is_detail();
+        let missed = blind_to(choice.capability, choice.backend);
+        if tells && !missed.is_empty() {
             blind += " · blind to ";
-            blind += what;
+            blind += &listed(missed);
         }
     }
     let line = format!("ready: {who} · hooks: {hooks}{blind} · {}\n", origin.kernel);

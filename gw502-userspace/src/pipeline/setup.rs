@@ -122,7 +122,9 @@ fn no_layout(error: &LayoutError) -> Problem {
         LayoutError::Unreadable { .. } => {
             "use a kernel built with CONFIG_DEBUG_INFO_BTF=y (every current distribution has it)"
         }
-        _ => "report this with the kernel's version: gw502 does not know its layout yet",
+        LayoutError::Shape { .. } | LayoutError::Damaged { .. } => {
+            "report this with the kernel's version: gw502 does not know its layout yet"
+        }
     };
     Problem::new(
         Exit::Unsupported,
@@ -138,9 +140,18 @@ pub(super) fn refused(error: &ProbeError) -> Problem {
             Exit::Unsupported,
             "build without GW502_NO_BPF, after `cargo xtask setup`",
         ),
+        ProbeError::Impossible(impossible) if impossible.lacks_privilege() => (
+            Exit::NotPermitted,
+            "run as root, or leave out --hooks and --syscalls",
+        ),
         ProbeError::Impossible(_) => (
             Exit::Unsupported,
             "leave out --hooks and --syscalls; `gw502 doctor` says what this kernel has",
+        ),
+        _ if error.is_permission() && !privilege::may_raise_limits(&KernelRoot::new(None)) => (
+            Exit::NotPermitted,
+            "run as root, or with CAP_SYS_RESOURCE as well: before Linux 5.11 eBPF maps count as \
+             locked memory",
         ),
         _ if error.is_permission() => (
             Exit::NotPermitted,

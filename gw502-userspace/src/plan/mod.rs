@@ -4,12 +4,16 @@
 //! Kernels of one version differ (configuration, lockdown, back-ports), so versions are never
 //! compared: what counts is that a program was loaded, or why it was not.
 
+mod examined;
+mod preemption;
 mod words;
 
 use gw502_common::hooks::{Backend, Capability, HOOKS, Hook};
 use serde::{Deserialize, Serialize};
 
-pub use words::{blind_to, sees};
+pub use examined::{Accepted, Examined};
+pub use preemption::{Facts, Preemption, lost};
+pub use words::{Blind, blind_to, listed, sees};
 
 /// What the kernel said to the programs of one backend of one capability.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +65,8 @@ pub struct Choice {
 pub struct Plan {
     /// One for each capability, in their order.
     pub choices: Vec<Choice>,
+    /// Where a task can be preempted inside a program.
+    pub preemption: Preemption,
 }
 
 /// Why a wish cannot be met.
@@ -95,9 +101,10 @@ impl Wish {
             return None; // no choice
         }
         let is_syscalls = backend == Backend::SyscallTracepoint;
+        let or_syscalls = backends(capability).any(|other| other == Backend::SyscallTracepoint);
         match (self.syscalls, is_syscalls) {
             (Syscalls::Off, true) => return Some("left out by --syscalls off"),
-            (Syscalls::On, false) => return Some("left out by --syscalls on"),
+            (Syscalls::On, false) if or_syscalls => return Some("left out by --syscalls on"),
             (Syscalls::On, true) => return None,
             _ => {}
         }
@@ -114,19 +121,28 @@ impl Wish {
     }
 }
 
+impl Impossible {
+    /// Whether a Linux capability would help: the reason then names it.
+    pub fn lacks_privilege(&self) -> bool {
+        self.why.contains("CAP_")
+    }
+}
+
 /// Chooses. `trials` may end, for each capability, with the first backend that was accepted: what
 /// was not tried is not considered.
 pub fn plan(trials: &[Trial], wish: Wish) -> Result<Plan, Impossible> {
     let choices = Capability::ALL.map(|capability| choose(capability, trials, wish));
     for choice in &choices {
         let has_choice = backends(choice.capability).count() > 1;
-        let must = choice.capability.is_essential() || (wish.insists() && has_choice);
+        let insisted = wish.insists() && has_choice && !choice.capability.is_detail();
+        let must = choice.capability.is_essential() || insisted;
         if let (None, true) = (choice.backend, must) {
             impossible(choice, wish)?;
         }
     }
     Ok(Plan {
         choices: choices.into(),
+        preemption: Preemption::default(),
     })
 }
 
@@ -172,6 +188,12 @@ fn impossible(choice: &Choice, wish: Wish) -> Result<(), Impossible> {
 }
 
 impl Plan {
+    /// The same where tasks can be preempted inside programs.
+    #[must_use]
+    pub fn with(self, preemption: Preemption) -> Self {
+        Self { preemption, ..self }
+    }
+
     /// How a capability is seen.
     pub fn backend(&self, capability: Capability) -> Option<Backend> {
         let choice = |choice: &&Choice| choice.capability == capability;
@@ -183,6 +205,7 @@ impl Plan {
         HOOKS
             .iter()
             .filter(|hook| self.backend(hook.capability) == Some(hook.backend))
+            .filter(|hook| self.preemption.needs(hook))
     }
 
     /// The names of the backends in use, the best first.
@@ -193,5 +216,7 @@ impl Plan {
     }
 }
 
+#[cfg(test)]
+mod spots;
 #[cfg(test)]
 mod tests;

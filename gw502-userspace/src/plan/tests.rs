@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::*;
 
 /// A kernel that accepts every tracepoint, and says `fentry` and `kprobe` of functions.
@@ -88,6 +90,27 @@ fn system_calls_on_request_come_first() {
     };
     let choice = results(&kernel(None, None), wish);
     assert_eq!(choice.backend, Some(Backend::SyscallTracepoint));
+    // …where there are any.
+    let plan = plan(&kernel(None, None), wish).unwrap();
+    let queues = plan.backend(Capability::AcceptQueues);
+    assert_eq!(queues, Some(Backend::Fentry));
+}
+
+#[test]
+fn a_forced_backend_that_a_detail_does_not_have_is_a_blindness() {
+    let wish = Wish {
+        backend: Some(Backend::Tracepoint),
+        ..Wish::default()
+    };
+    let mut trials = kernel(None, None);
+    for trial in &mut trials {
+        if trial.capability == Capability::AcceptQueues {
+            trial.refused = Some("no such reason".to_owned());
+        }
+    }
+    let plan = plan(&trials, wish).unwrap();
+    assert_eq!(plan.backend(Capability::AcceptQueues), None);
+    assert_eq!(plan.backend(Capability::IcmpErrors), None);
 }
 
 #[test]
@@ -116,9 +139,12 @@ fn trials_survive_a_file() {
 struct Recorded {
     kernel: String,
     trials: Vec<Trial>,
+    /// The backend that it chose for each capability.
+    plan: BTreeMap<String, Option<String>>,
 }
 
-/// The plan for each kernel that was asked, as `kernel: what connect results and drops are seen by`.
+/// The plan for each kernel that was asked, as `kernel: what connect results, drops, accept queues and
+/// ICMP errors are seen by`.
 #[test]
 fn the_plan_of_every_kernel_that_was_asked() {
     let plans: Vec<String> = [
@@ -130,26 +156,41 @@ fn the_plan_of_every_kernel_that_was_asked() {
     ]
     .into_iter()
     .map(|text| {
-        let Recorded { kernel, trials } = serde_json::from_str(text).unwrap();
+        let recorded: Recorded = serde_json::from_str(text).unwrap();
+        let (kernel, trials) = (recorded.kernel, recorded.trials);
         let plan = plan(&trials, Wish::default()).unwrap();
+        let chosen = plan.choices.iter().map(|choice| {
+            let backend = choice.backend.map(|backend| backend.name().to_owned());
+            (choice.capability.name().to_owned(), backend)
+        });
+        assert_eq!(
+            chosen.collect::<BTreeMap<_, _>>(),
+            recorded.plan,
+            "{kernel}"
+        );
         let by = |capability| plan.backend(capability).map_or("nothing", Backend::name);
-        let (results, drops) = (by(Capability::ConnectResults), by(Capability::Drops));
         for choice in &plan.choices {
-            let must = !matches!(choice.capability, Capability::Drops);
+            let must = !choice.capability.is_detail();
             assert!(choice.backend.is_some() || !must, "{kernel}: {choice:?}");
         }
-        format!("{kernel}: {results}, {drops}")
+        let seen_by = [
+            Capability::ConnectResults,
+            Capability::Drops,
+            Capability::AcceptQueues,
+            Capability::IcmpErrors,
+        ];
+        format!("{kernel}: {}", seen_by.map(by).join(", "))
     })
     .collect();
     assert_eq!(
         plans,
         [
-            "Linux 5.10.0-46-cloud-amd64: fentry, nothing",
+            "Linux 5.10.0-46-cloud-amd64: fentry, nothing, fentry, fentry",
             // Taking trampolines out can lock it up.
-            "Linux 6.1.0-50-cloud-amd64: kprobe, tracepoint",
-            "Linux 6.12.107+deb13-cloud-amd64: fentry, tracepoint",
-            "Linux 6.18, locked down, without kprobes: syscall-tracepoint, tracepoint",
-            "Linux 7.3.4+deb13-cloud-amd64: fentry, tracepoint",
+            "Linux 6.1.0-50-cloud-amd64: kprobe, tracepoint, kprobe, kprobe",
+            "Linux 6.12.107+deb13-cloud-amd64: fentry, tracepoint, fentry, fentry",
+            "Linux 6.18, locked down, without kprobes: syscall-tracepoint, tracepoint, tracepoint, nothing",
+            "Linux 7.3.4+deb13-cloud-amd64: fentry, tracepoint, fentry, fentry",
         ]
     );
 }

@@ -14,25 +14,90 @@ pub const fn sees(capability: Capability) -> &'static str {
         Capability::Retransmits => "SYNs and data sent again",
         Capability::Clients => "clients that left before their answer",
         Capability::Drops => "segments that never left: no neighbour answered",
+        Capability::AcceptQueues => "connections that a listener on this host has no room for",
+        Capability::IcmpErrors => "type and code of every ICMP error that answers a SYN",
     }
 }
 
+/// Something that is not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blind {
+    /// Its name for programs. Never reused.
+    pub id: &'static str,
+    /// What a person reads.
+    pub what: &'static str,
+}
+
+const fn blind(id: &'static str, what: &'static str) -> Blind {
+    Blind { id, what }
+}
+
+const UNIX_SOCKETS: Blind = blind("unix-sockets", "unix sockets");
+const REFUSED_HERE: Blind = blind(
+    "refused-by-this-host",
+    "no route, prohibited, not permitted on this host",
+);
+const IO_URING: Blind = blind("io_uring", "io_uring");
+const BITS_32: Blind = blind("32-bit", "32-bit processes");
+const MPTCP: Blind = blind("mptcp-socket", "MPTCP's own socket");
+const HTTP2_CANCEL: Blind = blind(
+    "http2-cancel",
+    "HTTP/2 and HTTP/3 clients that cancel one request",
+);
+const NEIGHBOURS: Blind = blind(
+    "failed-neighbours",
+    "failed neighbours, which are named host-unreachable",
+);
+const FAST_OPEN: Blind = blind("fast-open-by-sendto", "sendto(MSG_FASTOPEN)");
+const MANY_WAIT: Blind = blind(
+    "many-connects-wait",
+    "why one fails of many connects that wait at once (return_missed)",
+);
+const QUEUE_SYNS: Blind = blind(
+    "syns-at-full-queues",
+    "SYNs dropped by full accept queues: the listener is looked at afterwards",
+);
+const QUEUE_HANDSHAKES: Blind = blind(
+    "handshakes-at-full-queues",
+    "handshakes dropped by full accept queues: the listener is looked at afterwards",
+);
+const QUEUE_COOKIES: Blind = blind(
+    "cookies-at-full-queues",
+    "handshakes by SYN cookie dropped by full accept queues: the listener is looked at afterwards",
+);
+const ICMPV6_CODES: Blind = blind(
+    "icmpv6-codes",
+    "the codes of ICMPv6 errors: their errno names them",
+);
+const ALL: Blind = blind("all", "all of it");
+
 /// What a backend of a capability does not show that others do, or that could be thought to be
-/// shown. `None` as the backend: what is not seen at all. This is the one list of blind spots.
-pub const fn blind_to(capability: Capability, backend: Option<Backend>) -> Option<&'static str> {
-    Some(match (capability, backend) {
-        (Capability::ConnectResults, None) => {
-            "unix sockets; no route, prohibited, not permitted on this host"
-        }
+/// shown.
+///
+/// `None` as the backend: what is not seen at all. This is the one list of blind spots: `doctor`
+/// prints it, docs/blind-spots.md is made of it, and live trials look whether it is so.
+pub const fn blind_to(capability: Capability, backend: Option<Backend>) -> &'static [Blind] {
+    match (capability, backend) {
+        (Capability::ConnectResults, None) => &[UNIX_SOCKETS, REFUSED_HERE],
         (Capability::ConnectResults, Some(Backend::SyscallTracepoint)) => {
-            "io_uring; 32-bit processes; MPTCP's own socket"
+            &[IO_URING, BITS_32, MPTCP, FAST_OPEN]
         }
-        (Capability::ConnectResults, Some(_)) => "MPTCP's own socket",
-        (Capability::Clients, Some(_)) => "HTTP/2 and HTTP/3 clients that cancel one request",
-        (Capability::Drops, None) => "failed neighbours, which are named host-unreachable",
-        (_, Some(_)) => return None,
-        (_, None) => "all of it",
-    })
+        (Capability::ConnectResults, Some(Backend::Kprobe)) => &[MPTCP, FAST_OPEN, MANY_WAIT],
+        (Capability::ConnectResults, Some(_)) => &[MPTCP, FAST_OPEN],
+        (Capability::Clients, Some(_)) => &[HTTP2_CANCEL],
+        (Capability::Drops, None) => &[NEIGHBOURS],
+        (Capability::AcceptQueues, None) => &[QUEUE_SYNS, QUEUE_HANDSHAKES],
+        (Capability::AcceptQueues, Some(Backend::Tracepoint)) => &[QUEUE_SYNS, QUEUE_COOKIES],
+        (Capability::IcmpErrors, None) => &[ICMPV6_CODES],
+        (_, Some(_)) => &[],
+        (_, None) => &[ALL],
+    }
+}
+
+/// Blind spots as a person reads them.
+pub fn listed(blind: &[Blind]) -> String {
+    let words: Vec<_> = blind.iter().map(|one| one.what).collect();
+    words.join("; ")
 }
 
 /// [`Trial`] as it stands in a file.

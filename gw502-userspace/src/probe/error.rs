@@ -15,6 +15,9 @@ pub enum ProbeError {
     /// The binary was built without its BPF object.
     #[error("this build of gw502 holds no eBPF programs")]
     NoObject,
+    /// The binary's BPF object cannot be read.
+    #[error("this build of gw502 holds a damaged eBPF object")]
+    Damaged(#[source] object::Error),
     /// The kernel's BTF is unusable for aya.
     #[error("cannot use the kernel's type information in `{}`", path.display())]
     Btf {

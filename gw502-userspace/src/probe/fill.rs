@@ -5,6 +5,7 @@ use std::io;
 use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{HashMap, Map, MapError, PerCpuHashMap, PerCpuValues};
+use gw502_common::tcp::SUN_PATH;
 use gw502_common::wire::{UpstreamCounts, UpstreamKey};
 
 use super::ProbeError;
@@ -77,9 +78,9 @@ pub(super) fn leave_out_services(ebpf: &mut Ebpf) -> Result<(), ProbeError> {
     let name = "SERVICES";
     let failed = |source| ProbeError::Map { map: name, source };
     let map = ebpf.map_mut(name).ok_or(ProbeError::Missing { name })?;
-    let mut trie: LpmTrie<_, [u8; 108], u8> = LpmTrie::try_from(map).map_err(failed)?;
+    let mut trie: LpmTrie<_, [u8; SUN_PATH], u8> = LpmTrie::try_from(map).map_err(failed)?;
     for service in SERVICES {
-        let mut path = [0; 108];
+        let mut path = [0; SUN_PATH];
         let mut bits = 0;
         for (to, from) in path.iter_mut().zip(service.bytes()) {
             *to = from;

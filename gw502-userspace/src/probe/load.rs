@@ -1,17 +1,18 @@
 //! Loads the BPF object with this kernel's offsets frozen in, and attaches its programs.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use aya::maps::{MapData, RingBuf};
 use aya::{Btf, Ebpf, EbpfLoader, Endianness};
-use gw502_common::hooks::Capability;
 use gw502_common::settings;
-use gw502_common::wire::{Clients, ListenKey, Pair, ProxyKey};
+use gw502_common::wire::{Clients, ListenKey, Pair, ProxyKey, Turns};
 
 use super::ProbeError;
 use super::fill::{
     comm, fill_set, insert_new, leave_out_services, make_room_for_others, take, want,
 };
+use super::needs;
 use super::programs::{self, Attached};
 use super::trial::{Extent, Kernel, trials};
 use crate::cli::filter::UpstreamFilter;
@@ -21,13 +22,15 @@ use crate::intake::servers::Servers;
 use crate::kernel::cgroup::Cgroup;
 use crate::kernel::layout::KernelLayout;
 use crate::kernel::listeners::Listener;
+use crate::kernel::preemption;
 use crate::kernel::processes::same_name;
 use crate::kernel::root::KernelRoot;
 use crate::kernel::symbols::Symbols;
-use crate::plan::{Plan, Trial, Wish, plan};
+use crate::plan::{self, Examined, Plan, Preemption, Wish, plan};
 
 /// The object that the build script made. 32-byte alignment is what the parser asks for.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gw502.bpf.o"));
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gw502.bpf.o"));
 
 /// Whose connections to watch. Decided in the kernel, at connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,7 +76,10 @@ impl Probe {
     ) -> Result<Self, ProbeError> {
         let btf = btf(root)?;
         let symbols = Symbols::read(root);
-        let mut ebpf = open(&btf, &symbols, layout, watch)?;
+        let code = neighbour_code(&symbols);
+        let preemption = Preemption::of(&preemption::facts(root, layout, &symbols));
+        log::debug!("tasks can be preempted inside programs: {preemption:?}");
+        let mut ebpf = open(&btf, code, layout, watch, preemption)?;
         let names = watch.names.iter().map(|name| comm(name));
         fill_set(&mut ebpf, "PROXIES", names)?;
         fill_set(&mut ebpf, "PIDS", watch.pids.iter().copied())?;
@@ -84,9 +90,14 @@ impl Probe {
             root,
             layout,
             symbols: &symbols,
+            knows_neighbour_code: code.iter().any(|address| *address > 0),
+            unusable: unusable(layout)?,
+            preemption,
         };
-        let trials = trials(&mut ebpf, &btf, &kernel, wish, Extent::Enough)?;
-        let plan = plan(&trials, wish).map_err(ProbeError::Impossible)?;
+        let examined = trials(&mut ebpf, &btf, &kernel, wish, Extent::Enough)?;
+        let plan = plan(&examined.trials, wish)
+            .map_err(ProbeError::Impossible)?
+            .with(preemption);
         #[cfg(feature = "ebpf-log")]
         super::log::forward(&mut ebpf);
         Ok(Self {
@@ -98,21 +109,29 @@ impl Probe {
 
     /// What the kernel says to every program that there is. Nothing is attached, and nothing stays
     /// loaded.
-    pub fn try_all(root: &KernelRoot, layout: &KernelLayout) -> Result<Vec<Trial>, ProbeError> {
+    pub fn try_all(root: &KernelRoot, layout: &KernelLayout) -> Result<Examined, ProbeError> {
         let btf = btf(root)?;
         let watch = Watch {
             ring_bytes: 4096,
             ..Watch::default()
         };
         let symbols = Symbols::read(root);
-        let mut ebpf = open(&btf, &symbols, layout, &watch)?;
+        let code = neighbour_code(&symbols);
+        let preemption = Preemption::of(&preemption::facts(root, layout, &symbols));
+        let mut ebpf = open(&btf, code, layout, &watch, preemption)?;
         let wish = Wish::default();
         let kernel = Kernel {
             root,
             layout,
             symbols: &symbols,
+            knows_neighbour_code: code.iter().any(|address| *address > 0),
+            unusable: unusable(layout)?,
+            preemption,
         };
-        trials(&mut ebpf, &btf, &kernel, wish, Extent::Everything)
+        Ok(Examined {
+            object_bytes: OBJECT.len(),
+            ..trials(&mut ebpf, &btf, &kernel, wish, Extent::Everything)?
+        })
     }
 
     /// How everything is seen.
@@ -174,8 +193,8 @@ impl Probe {
         let unix = take(&mut self.ebpf, "UNIX_UPSTREAMS")?;
         let losses = take(&mut self.ebpf, "LOSSES")?;
         let skips = take(&mut self.ebpf, "SKIPS")?;
-        let covered = take(&mut self.ebpf, "COVERED")?;
-        Counters::new(upstreams, unix, losses, skips, covered).map_err(|source| ProbeError::Map {
+        let turns = take(&mut self.ebpf, "TURNS")?;
+        Counters::new(upstreams, unix, losses, skips, turns).map_err(|source| ProbeError::Map {
             map: "UPSTREAMS",
             source,
         })
@@ -202,20 +221,39 @@ impl Probe {
         })
     }
 
-    /// Runs that the kernel skipped because the program was already running on that CPU
-    /// (`recursion_misses` of `bpf_prog_info`, Linux 5.12+; zero before), and that the second
-    /// program of its pair did not do in its place either. `covered` is what those did.
-    pub fn recursion_misses(&self, covered: &[u64]) -> u64 {
-        let pairs = Pair::ALL.iter().zip(covered);
-        let paired: u64 = pairs
-            .map(|((_, first), done)| misses(&self.ebpf, first).saturating_sub(*done))
-            .sum();
-        // Those on connect() have no second: a task that runs one may be preempted by a task that
-        // comes to the same place.
-        let alone = self.plan.programs();
-        let alone = alone.filter(|hook| hook.capability == Capability::ConnectResults);
-        alone.fold(paired, |sum, hook| sum + misses(&self.ebpf, hook.program))
+    /// Events that no program saw: the kernel skips one that is already running on that CPU
+    /// (`recursion_misses` of `bpf_prog_info`, Linux 5.12+; zero before). `turns` is what the
+    /// programs behind it did in its place.
+    pub fn recursion_misses(&self, turns: &[Turns]) -> u64 {
+        let used: Vec<_> = self.plan.programs().map(|hook| hook.program).collect();
+        let rows = Pair::ALL.iter().zip(turns).map(|((_, programs), turns)| {
+            let here = programs.iter().filter(|program| used.contains(program));
+            let misses: Vec<_> = here.map(|program| misses(&self.ebpf, program)).collect();
+            log::debug!("{programs:?}: {misses:?} runs skipped, {turns:?}");
+            plan::lost(&misses, turns.covered, turns.overwritten)
+        });
+        // The kernel counts for each program on a kprobe, too (6.7+).
+        let alone = used.iter().filter(|program| {
+            let is_row = |(_, row): &(Pair, [&str; 3])| row.contains(program);
+            !Pair::ALL.iter().any(is_row) && !program.starts_with("dropped")
+        });
+        rows.sum::<u64>()
+            + alone
+                .map(|program| misses(&self.ebpf, program))
+                .sum::<u64>()
     }
+}
+
+/// Where the kernel's two functions that give up a neighbour begin and end; zeros where it does not
+/// tell.
+fn neighbour_code(symbols: &Symbols) -> [u64; 4] {
+    let ndisc = symbols.addresses("ndisc_error_report").unwrap_or_default();
+    let neigh = symbols.addresses("neigh_invalidate").unwrap_or_default();
+    [ndisc.start, ndisc.end, neigh.start, neigh.end]
+}
+
+fn unusable(layout: &KernelLayout) -> Result<BTreeMap<String, String>, ProbeError> {
+    needs::unusable(OBJECT, &layout.lacking).map_err(ProbeError::Damaged)
 }
 
 fn btf(root: &KernelRoot) -> Result<Btf, ProbeError> {
@@ -228,19 +266,21 @@ fn btf(root: &KernelRoot) -> Result<Btf, ProbeError> {
 /// The object with everything that is fixed from now on; its maps exist, its programs do not yet.
 fn open(
     btf: &Btf,
-    symbols: &Symbols,
+    neighbour_code: [u64; 4],
     layout: &KernelLayout,
     watch: &Watch,
+    preemption: Preemption,
 ) -> Result<Ebpf, ProbeError> {
     if OBJECT.is_empty() {
         return Err(ProbeError::NoObject);
     }
     let all_processes = u32::from(watch.all_processes);
     let send_reset_reason = u32::from(layout.send_reset_reason);
-    let ndisc = symbols.addresses("ndisc_error_report").unwrap_or_default();
-    let neigh = symbols.addresses("neigh_invalidate").unwrap_or_default();
-    let neighbour_code = [ndisc.start, ndisc.end, neigh.start, neigh.end];
     let neighbour_failed = layout.neighbour_failed.unwrap_or(0);
+    let listen_overflow = layout.listen_overflow.unwrap_or(0);
+    let abort_on_overflow = layout.abort_on_overflow.unwrap_or(0);
+    let tracepoints_preempted = u32::from(preemption.tracepoints);
+    let functions_preempted = u32::from(preemption.functions);
     let upstreams = u32::from(!watch.upstreams.is_empty());
     let Cgroup { id, level } = watch.cgroup.unwrap_or(Cgroup { id: 0, level: 0 });
     let mut loader = EbpfLoader::new();
@@ -253,6 +293,14 @@ fn open(
         .override_global(settings::CGROUP_LEVEL, &level, true)
         .override_global(settings::NEIGHBOUR_FAILED, &neighbour_failed, true)
         .override_global(settings::NEIGHBOUR_CODE, &neighbour_code, true)
+        .override_global(settings::LISTEN_OVERFLOW, &listen_overflow, true)
+        .override_global(settings::ABORT_ON_OVERFLOW, &abort_on_overflow, true)
+        .override_global(
+            settings::TRACEPOINTS_PREEMPTED,
+            &tracepoints_preempted,
+            true,
+        )
+        .override_global(settings::FUNCTIONS_PREEMPTED, &functions_preempted, true)
         .override_global(settings::SEND_RESET_REASON, &send_reset_reason, true);
     for (global, offset) in &layout.offsets {
         loader.override_global(global, offset, true);
@@ -269,9 +317,7 @@ fn misses(ebpf: &Ebpf, program: &str) -> u64 {
             .find_map(|line| line.strip_prefix("recursion_misses:"))?;
         line.trim().parse().ok()
     };
-    let misses = read().unwrap_or(0);
-    log::debug!("{program}: {misses} runs skipped by the kernel");
-    misses
+    read().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -302,19 +348,16 @@ mod tests {
 
     #[test]
     fn the_object_holds_the_programs_of_the_table_and_no_others() {
-        for (section, backends, place) in [
-            (
-                "tp_btf",
-                [Backend::Tracepoint, Backend::SyscallTracepoint],
-                Place::Tracepoint,
-            ),
-            ("fentry", [Backend::Fentry; 2], Place::Entry),
-            ("fexit", [Backend::Fentry; 2], Place::Return),
-            ("kprobe", [Backend::Kprobe; 2], Place::Entry),
-            ("kretprobe", [Backend::Kprobe; 2], Place::Return),
+        for (section, backend, place) in [
+            ("tp_btf", Backend::Tracepoint, Place::Tracepoint),
+            ("tracepoint", Backend::SyscallTracepoint, Place::Tracepoint),
+            ("fentry", Backend::Fentry, Place::Entry),
+            ("fexit", Backend::Fentry, Place::Return),
+            ("kprobe", Backend::Kprobe, Place::Entry),
+            ("kretprobe", Backend::Kprobe, Place::Return),
         ] {
             let hooks = HOOKS.iter();
-            let here = hooks.filter(|hook| backends.contains(&hook.backend) && hook.place == place);
+            let here = hooks.filter(|hook| hook.backend == backend && hook.place == place);
             let table: BTreeSet<_> = here.map(|hook| hook.program.to_owned()).collect();
             assert_eq!(symbols(section, SymbolKind::Text), table, "{section}");
         }
@@ -322,7 +365,7 @@ mod tests {
 
     #[test]
     fn the_object_holds_a_global_for_each_kernel_field_and_setting() {
-        let fields = KERNEL_FIELDS.into_iter().flatten();
+        let fields = KERNEL_FIELDS.iter();
         let fields = fields.map(|field| field.global);
         let table: BTreeSet<_> = fields.chain(settings::ALL).map(str::to_owned).collect();
         let globals: BTreeSet<_> = symbols(".rodata", SymbolKind::Data)

@@ -5,7 +5,9 @@ mod fill;
 mod load;
 #[cfg(feature = "ebpf-log")]
 mod log;
+mod needs;
 mod programs;
+mod tracefs;
 mod trial;
 
 pub use error::ProbeError;

@@ -4,11 +4,15 @@ use aya::programs::fentry::FEntryLink;
 use aya::programs::fexit::FExitLink;
 use aya::programs::kprobe::KProbeLink;
 use aya::programs::tp_btf::BtfTracePointLink;
+use aya::programs::trace_point::TracePointLink;
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf};
 use gw502_common::hooks::Hook;
 
-use super::ProbeError;
+use super::{ProbeError, tracefs};
+
+/// The category of system calls' tracepoints.
+const SYSTEM_CALLS: &str = "syscalls";
 
 /// A program on its hook. Dropping it takes the program off.
 #[derive(Debug)]
@@ -18,6 +22,7 @@ pub(super) enum Attached {
     Entry(FEntryLink),
     Return(FExitLink),
     Kprobe(KProbeLink),
+    SystemCall(TracePointLink),
 }
 
 /// Has the kernel accept the program of `hook`.
@@ -27,6 +32,7 @@ pub(super) fn load(ebpf: &mut Ebpf, btf: &Btf, hook: &Hook) -> Result<(), ProbeE
         Program::FEntry(program) => program.load(hook.target, btf),
         Program::FExit(program) => program.load(hook.target, btf),
         Program::KProbe(program) => program.load(),
+        Program::TracePoint(program) => program.load(),
         _ => return Err(missing(hook)),
     };
     loaded.map_err(|source| error(hook, source))
@@ -39,6 +45,7 @@ pub(super) fn unload(ebpf: &mut Ebpf, hook: &Hook) -> Result<(), ProbeError> {
         Program::FEntry(program) => program.unload(),
         Program::FExit(program) => program.unload(),
         Program::KProbe(program) => program.unload(),
+        Program::TracePoint(program) => program.unload(),
         _ => return Err(missing(hook)),
     };
     match unloaded {
@@ -66,9 +73,28 @@ pub(super) fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<Attached, ProbeErro
             .attach(hook.target, 0)
             .and_then(|id| program.take_link(id))
             .map(Attached::Kprobe),
+        Program::TracePoint(program) => tracefs::with(hook.target, || {
+            program
+                .attach(SYSTEM_CALLS, hook.target)
+                .and_then(|id| program.take_link(id))
+                .map(Attached::SystemCall)
+        }),
         _ => return Err(missing(hook)),
     };
     attached.map_err(|source| error(hook, source))
+}
+
+/// How many instructions the verifier looked at until it accepted the program of `hook` (Linux
+/// 5.16+); `None` when it is not loaded, or the kernel does not say.
+pub(super) fn verified(ebpf: &mut Ebpf, hook: &Hook) -> Option<u32> {
+    let info = match program(ebpf, hook).ok()? {
+        Program::BtfTracePoint(program) => program.info(),
+        Program::FEntry(program) => program.info(),
+        Program::FExit(program) => program.info(),
+        Program::KProbe(program) => program.info(),
+        _ => return None,
+    };
+    info.ok()?.verified_instruction_count()
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, hook: &Hook) -> Result<&'a mut Program, ProbeError> {

@@ -38,6 +38,7 @@ fn every_page_is_fit_to_be_read() {
                 assert!(step.why.chars().count() <= WIDTH, "{name}: `{}`", step.why);
                 for command in [Some(step.command), step.fallback].into_iter().flatten() {
                     assert!(command.chars().count() <= WIDTH, "{name}: `{command}`");
+                    assert!(!command.contains("UNIT"), "{name}: a hole in `{command}`");
                     let names = placeholders(command);
                     let known = |name: &String| PLACEHOLDERS.iter().any(|(known, _)| known == name);
                     assert!(names.iter().all(known), "{name}: {names:?}");

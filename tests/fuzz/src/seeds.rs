@@ -4,7 +4,8 @@ use gw502_common::ending::Ending;
 use gw502_common::hooks::Backend;
 use gw502_common::tcp::{errno, state};
 use gw502_common::wire::{
-    CONNECT_FAILED, CallRecord, FailureRecord, RecordHeader, WIRE_VERSION, clients, flag,
+    AcceptFacts, CONNECT_FAILED, CallRecord, FailureRecord, RecordHeader, WIRE_VERSION, clients,
+    flag,
 };
 use gw502_userspace::aggregate::{Counted, Snapshot, Tally, Totals, UpstreamId};
 use gw502_userspace::classify::Classifier;
@@ -128,7 +129,16 @@ pub fn record(ending: Ending) -> Vec<u8> {
             socket.error = errno::ETIMEDOUT;
             connection.syn_retransmits = 6;
         }
-        Ending::SynAbandoned => connection.syn_retransmits = 1,
+        Ending::SynAbandoned => {
+            connection.syn_retransmits = 1;
+            record.accept = AcceptFacts {
+                length: 129,
+                limit: 128,
+                syn_drops: 2,
+                netns: 4_026_531_840,
+                ..AcceptFacts::default()
+            };
+        }
         Ending::NoLocalPort => (socket.segs_out, socket.sport) = (0, 0),
         _ => established(&mut record, ending),
     }

@@ -8,13 +8,15 @@
     reason = "`cargo xtask vm-test` reads the result in these words"
 )]
 
+mod fastopen;
+mod http2;
 mod int80;
 mod mptcp;
 mod uring;
 
 use std::time::Duration;
 
-use gw502_tests::agent::{Agent, Session};
+use gw502_tests::agent::{self, Agent};
 use gw502_tests::expect;
 use gw502_tests::lab::{Lab, Path};
 use libtest_mimic::{Failed, Trial};
@@ -29,34 +31,70 @@ struct Spot {
     /// Makes a `connect()` that fails; `None` when this kernel or processor has no such way.
     connect: fn(&Lab) -> Option<Errno>,
     fails_with: Errno,
-    /// Whether trampolines and kprobes are blind to it; programs on system calls always are.
-    for_functions: bool,
+    /// What `gw502 doctor` calls it where it is not seen.
+    id: &'static str,
 }
 
-const SPOTS: [Spot; 3] = [
+const SPOTS: [Spot; 4] = [
     Spot {
         name: "io_uring",
         connect: uring::connect,
         fails_with: Errno::ENOENT,
-        for_functions: false,
+        id: "io_uring",
     },
     Spot {
         name: "process_of_32_bits",
         connect: int80::connect,
         fails_with: Errno::ENOENT,
-        for_functions: false,
+        id: "32-bit",
     },
     Spot {
         name: "mptcp_socket",
         connect: mptcp::connect,
         fails_with: Errno::EACCES,
-        for_functions: true,
+        id: "mptcp-socket",
     },
+    Spot {
+        name: "fast_open_by_sendto",
+        connect: fastopen::connect,
+        fails_with: Errno::EACCES,
+        id: "fast-open-by-sendto",
+    },
+];
+
+/// Spots that other trials make.
+const MADE_ELSEWHERE: [(&str, &str); 8] = [
+    ("http2-cancel", "blind::http2_cancel"),
+    ("failed-neighbours", "faults::no_neighbour"),
+    ("unix-sockets", "filters::"),
+    ("refused-by-this-host", "filters::"),
+    ("syns-at-full-queues", "faults::accept_queue_full"),
+    ("handshakes-at-full-queues", "queues::"),
+    ("cookies-at-full-queues", "queues::"),
+    ("icmpv6-codes", "faults::icmp6_"),
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {
     let trial = |spot: Spot| Trial::test(format!("blind::{}", spot.name), move || look(&spot));
-    SPOTS.into_iter().map(trial).collect()
+    let more = [
+        Trial::test("blind::http2_cancel", http2::cancel),
+        Trial::test("blind::every_spot_has_a_trial", all_are_made),
+    ];
+    SPOTS.into_iter().map(trial).chain(more).collect()
+}
+
+/// What doctor declares and nobody ever made could be wrong.
+fn all_are_made() -> Result<(), Failed> {
+    let declared = agent::blind_spots();
+    let made = |id: &String| {
+        SPOTS.iter().any(|spot| spot.id == id)
+            || MADE_ELSEWHERE.iter().any(|(known, _)| known == id)
+    };
+    let unknown: Vec<_> = declared.iter().filter(|id| !made(id)).collect();
+    if unknown.is_empty() && !declared.is_empty() {
+        return Ok(());
+    }
+    Err(format!("declared {declared:?}; no trial makes {unknown:?}").into())
 }
 
 fn look(spot: &Spot) -> Result<(), Failed> {
@@ -76,7 +114,7 @@ fn look(spot: &Spot) -> Result<(), Failed> {
         return Err(format!("connect() failed with {errno}, not {}", spot.fails_with).into());
     }
     let seen = expect::events_in(&session, netns).len();
-    match (is_blind(spot, &session), seen) {
+    match (agent::blind_spots().contains(spot.id), seen) {
         (true, 0) => {
             println!("blind, as declared");
             Ok(())
@@ -88,9 +126,4 @@ fn look(spot: &Spot) -> Result<(), Failed> {
         )
         .into()),
     }
-}
-
-/// Whether the backend that gw502 said it uses is declared blind to it.
-fn is_blind(spot: &Spot, session: &Session) -> bool {
-    spot.for_functions || session.stderr.contains("syscall-tracepoint")
 }

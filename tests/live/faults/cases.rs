@@ -169,6 +169,11 @@ pub(crate) const ALL: &[Case] = &[
         .says(SYN_UNANSWERED)
         .is("timeout/accept-queue-full")
         .on(VETH),
+    upstream("accept_queue_full_v6", Behaviour::QueueFull)
+        .v6()
+        .says(SYN_UNANSWERED)
+        .is("timeout/accept-queue-full")
+        .on(VETH),
     // HAProxy goes on waiting for the upstream: no `option abortonclose`.
     upstream("client_leaves", Behaviour::Hang)
         .with_clients_that_leave()

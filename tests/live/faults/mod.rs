@@ -5,6 +5,7 @@
 
 mod case;
 mod cases;
+mod evidence;
 mod row;
 
 use gw502_tests::lab::Path;
@@ -13,6 +14,7 @@ use libtest_mimic::Trial;
 
 pub(crate) use self::case::{Case, Fault};
 pub(crate) use self::cases::BUSY;
+pub(crate) use self::evidence::queue_full;
 pub(crate) use self::row::{Load, measure};
 
 /// One trial for each row, named `faults::<fault>::<path>::<proxy>`.

@@ -20,7 +20,7 @@ use gw502_tests::upstream::{Behaviour, DeadSocket, Upstream};
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 
-use super::{Case, Fault};
+use super::{Case, Fault, evidence};
 
 /// How long the last event may take after the proxy's last line: 100 ms are promised.
 const LATE: Duration = Duration::from_secs(2);
@@ -73,6 +73,7 @@ pub(crate) fn measure(case: &Case, path: Path, kind: Kind, load: Load) -> Result
     let mut differences = scene.compare(case, &answers, &log, &session);
     scene.prove(case, load, &log, &mut differences);
     let events = expect::events_in(&session, netns);
+    evidence::compare(case, &events, &session, &mut differences);
     report::add(Row {
         fault: case.name,
         proxy: kind,

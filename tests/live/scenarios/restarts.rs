@@ -1,6 +1,7 @@
 //! Upstreams that end and come back.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use gw502_tests::lab::Lab;
 use gw502_tests::proxy::Kind;
 
 use super::processes::refused;
-use super::stage::{Outcome, Stage};
+use super::stage::{LATE, Outcome, Stage};
 use super::{SOME, Scenario, scenario};
 
 const RESTARTING: &str = "refused/upstream-restarting";
@@ -26,6 +27,7 @@ const PACE: Duration = Duration::from_millis(10);
 pub(super) const ALL: &[Scenario] = &[
     scenario("restart_with_a_gap", RESTARTING, gap),
     scenario("restart_with_a_gap_haproxy", RESTARTING, gap).through(Kind::Haproxy),
+    scenario("graceful_restart_under_load", RESTARTING, under_load),
     scenario("crash_loop_under_a_supervisor", RESTARTING, crash_loop),
 ];
 
@@ -46,6 +48,39 @@ fn gap(stage: &Stage) -> Outcome {
         assert_eq!(good, Some(200), "it is back:\n{}", proxy.text());
     }
     stage.outcome(&proxy, app.address(), 4 * SOME, &[refused(&proxy)])
+}
+
+/// As a deployment does it: told to end, it finishes what it has and goes; requests go on all the
+/// time.
+fn under_load(stage: &Stage) -> Outcome {
+    let mut app = node(&stage.lab, stage.free_address(), &[]);
+    let proxy = stage.proxy(app.address());
+    let (lab, target) = (&stage.lab, proxy.target());
+    let done = AtomicBool::new(false);
+    let requests = thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            let mut requests = 0;
+            while !done.load(Ordering::Relaxed) {
+                requests += 1;
+                ask(lab, target, "/");
+                deadline::pause_until(deadline::now() + PACE);
+            }
+            requests
+        });
+        deadline::wait_until("good requests", LATE, || app.requests() >= SOME);
+        app.stop();
+        // Not for long: a complaint is written at once.
+        let complaints = proxy.wait_complaints(SOME);
+        app.start_again(stage.lab.upstream());
+        for _ in 0..2 {
+            stage.wait_counted();
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(!complaints.is_empty(), "no request met the gap");
+        client.join().expect("a client never panics")
+    });
+    let words = [refused(&proxy)];
+    stage.outcome(&proxy, app.address(), requests, &words)
 }
 
 /// It serves one request and dies of the next, and is started again.

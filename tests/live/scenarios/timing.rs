@@ -58,6 +58,19 @@ pub(super) const ALL: &[Scenario] = &[
         requests(stage, upstream.address(), "104: Connection reset by peer")
     })
     .through(Kind::NginxStream),
+    scenario("closed_on_accept", "closed/closed-after-accept", |stage| {
+        let upstream = upstream(stage, Behaviour::CloseOnAccept);
+        let proxy = stage.proxy(upstream.address());
+        stage.send(&proxy, "", SOME);
+        let attempts = proxy.wait_log(SOME).attempts;
+        let counts = Counts {
+            failed: attempts,
+            ..Counts::good(attempts)
+        };
+        let outcome = stage.counted(&proxy, upstream.address(), counts, &[]);
+        outcome.unlogged()
+    })
+    .through(Kind::HaproxyTcp),
     scenario(
         "keepalive_shorter_than_the_proxys",
         "reset/keepalive-race",

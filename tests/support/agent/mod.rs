@@ -2,6 +2,7 @@
 
 mod event;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
@@ -200,6 +201,28 @@ impl Session {
 #[track_caller]
 pub fn run(arguments: &[&str], limit: Duration) -> Session {
     run_command(&mut gw502(arguments), limit)
+}
+
+/// What `gw502 doctor` declares not to see with the backend of this run: the ids of its blind spots.
+#[must_use]
+#[track_caller]
+pub fn blind_spots() -> BTreeSet<String> {
+    let mut command = gw502(&["doctor", "--output", "json"]);
+    if let Some(backend) = backend() {
+        command.arg("--hooks").arg(backend);
+    }
+    let session = run_command(&mut command, deadline::patient(START));
+    assert_eq!(session.code, 0, "{}", session.stderr);
+    let doctor = parse(&session.stdout, "gw502.doctor/1").expect("what doctor says is JSON");
+    let of = |value: &Value, key: &str| -> Vec<Value> {
+        let list = value.get(key).and_then(Value::as_array);
+        list.cloned().unwrap_or_default()
+    };
+    of(&doctor, "capabilities")
+        .iter()
+        .flat_map(|capability| of(capability, "blind_to"))
+        .filter_map(|spot| Some(spot.get("id")?.as_str()?.to_owned()))
+        .collect()
 }
 
 /// Runs any command to its end, as a gw502 session.

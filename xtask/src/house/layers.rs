@@ -18,6 +18,7 @@ const PURE: &[&str] = &[
     "render",
     "intake/decode",
     "enrich/names/address",
+    "enrich/names/nginx/tokens",
 ];
 
 /// What they must not name.
@@ -190,7 +191,7 @@ mod tests {
     fn values_are_welcome() {
         let text = "use std::net::{IpAddr, SocketAddr};\nuse std::time::Duration;\n\
                     use crate::event::Failure;\nfn a(x: std::net::IpAddr) {}\n";
-        assert_eq!(lines(text), []);
+        assert_eq!(lines(text), [0; 0]);
     }
 
     #[test]
@@ -211,7 +212,7 @@ mod tests {
     fn comments_strings_and_tests_are_left_alone() {
         let text = "//! std::fs\nlet a = \"std::fs \\\" std::process\"; // tokio::spawn\n\
                     let b = '\"'; let c = b'\"';\n#[cfg(test)]\nmod tests { use std::fs; }\n";
-        assert_eq!(lines(text), []);
+        assert_eq!(lines(text), [0; 0]);
     }
 
     #[test]

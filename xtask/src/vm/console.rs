@@ -27,6 +27,10 @@ pub(super) struct Report {
     pub(super) release: Option<String>,
     /// What `gw502 doctor` said, in JSON.
     pub(super) doctor: Option<String>,
+    /// The links of a `gw502 trace` without options, as bpftool lists them in JSON.
+    pub(super) links: Option<String>,
+    /// The programs in the kernel then, likewise.
+    pub(super) programs: Option<String>,
     /// Backends, and why they cannot be had.
     pub(super) backends: BTreeMap<String, Option<String>>,
     /// Trials by backend and name.
@@ -50,6 +54,8 @@ impl Report {
         match what {
             "kernel" => self.release = Some(rest.to_owned()),
             "doctor" => self.doctor = Some(rest.to_owned()),
+            "links" => self.links = Some(rest.to_owned()),
+            "programs" => self.programs = Some(rest.to_owned()),
             "backend" => self.backend(rest),
             "begin" => self.running = pair(rest),
             "end" => self.end(rest),

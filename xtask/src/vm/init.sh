@@ -32,6 +32,15 @@ say "modules $(now)"
 export GW502_BIN=/vm/gw502
 say "doctor $($GW502_BIN doctor --output json 2>&1 | tr '\n' ' ')"
 
+# What it attaches when nobody says otherwise.
+$GW502_BIN trace --output json >/dev/null 2>/tmp/ready &
+tracing=$!
+while kill -0 $tracing 2>/dev/null && ! grep -q '^ready:' /tmp/ready; do usleep 100000; done
+say "links $(bpftool -j link show | tr '\n' ' ')"
+say "programs $(bpftool -j prog show | tr '\n' ' ')"
+kill -INT $tracing
+wait $tracing
+
 # Whether a backend can be had: one that cannot is refused at once, with its reason.
 while read -r backend; do
     if why=$($GW502_BIN trace --hooks "$backend" --output json --duration 1ms 2>&1 >/dev/null); then
@@ -46,8 +55,15 @@ while read -r backend; do
     [ ! -e "/tmp/lacks-$backend" ] || continue
     while read -r trial; do
         say "begin $backend $trial"
-        GW502_HOOKS=$backend timeout -s KILL 120 /vm/live --exact "$trial" >/tmp/out 2>&1 </dev/null
+        limit=120
+        case $trial in attach::*) limit=3600 ;; esac
+        # Who watches must not take a long trial for a kernel that hangs.
+        while sleep 60; do say "still $trial"; done &
+        beat=$!
+        GW502_HOOKS=$backend timeout -s KILL $limit /vm/live --exact "$trial" >/tmp/out 2>&1 </dev/null
         code=$?
+        kill $beat
+        grep -q 'times attached' /tmp/out && quote </tmp/out
         if [ "$code" != 0 ]; then
             quote </tmp/out
         elif grep -q 'blind, as declared' /tmp/out; then

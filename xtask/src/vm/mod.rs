@@ -2,122 +2,236 @@
 //!
 //! # Layout
 //!
+//! - `wish`: what was asked for. `trials`: which of the live suite's trials that is.
 //! - `debian`, `fetch`: kernels and the emulator, as Debian packages that are fetched once.
 //! - `modules`, `cpio`, `guest`: the guest's first file system; `init.sh`: its first process.
-//! - `qemu`: runs a guest. `console`: what it says. `table`: what that means.
+//! - `qemu`: runs a guest. `console`: what it says. `table`: what that means. `facts`: what its kernel
+//!   is like, compared with what is on file.
+//! - `repeat`: cells that are not the same each time.
+//! - `step`: the part of `test`.
 
 mod console;
 mod cpio;
 mod debian;
+mod facts;
 mod fetch;
 mod guest;
 mod modules;
 mod qemu;
+mod repeat;
+mod step;
 mod table;
 mod trials;
+mod wish;
 
+use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use xtask::pins::{self, Kernel};
 
-use self::guest::Guest;
+use self::guest::{Files, Guest};
 use self::qemu::Machine;
+use self::wish::Wish;
+use crate::tally::Tally;
 use crate::{apt, run, setup};
 
-/// The backends that `gw502 trace --hooks` takes.
-const BACKENDS: &[&str] = &["fentry", "kprobe", "tracepoint"];
-
-/// What was asked for.
-#[derive(Debug, PartialEq, Eq)]
-struct Wish {
-    kernels: Vec<&'static Kernel>,
-    backends: Vec<String>,
-    filter: Option<String>,
-    /// Every path and proxy of a fault, and not one of them.
-    every_row: bool,
-}
+pub(crate) use self::step::step;
 
 /// The verb.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
-    let wish = parse(args)?;
+    let wish = Wish::parse(args)?;
     setup::ebpf()?;
     setup::tests()?;
-    apt::install(pins::VM_PACKAGES).context("cannot install what `vm-test` takes")?;
-    build(&["build", "--release", "--package", "gw502-userspace"])?;
-    let live = live()?;
-    let (good, bad) = test(&wish, &live)?;
-    println!("{good} cells as expected, {bad} not");
-    Ok(if bad == 0 && good > 0 {
+    let sum = Bench::prepare()?.test(&wish)?.sum;
+    println!("{} cells as expected, {} not", sum.passed, sum.failed);
+    Ok(if sum.failed == 0 && sum.passed > 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
-fn test(wish: &Wish, live: &Path) -> Result<(usize, usize)> {
-    let listed = debian::output(Command::new(live).arg("--list"))?;
-    let trials = trials::choose(&listed, wish.filter.as_deref(), wish.every_row);
-    if trials.is_empty() {
-        bail!("no trial is called so: `cargo xtask test --only live -- --list` lists them");
+/// The image of a kernel, fetched if it is not there.
+pub(crate) fn image(kernel: &Kernel) -> Result<PathBuf> {
+    fetch::kernel(kernel).map(|image| image.vmlinuz)
+}
+
+/// Everything that guests are made of.
+struct Bench {
+    live: PathBuf,
+    /// The names of the trials in it.
+    listed: String,
+    emulator: PathBuf,
+    /// Where logs go.
+    results: PathBuf,
+}
+
+/// How it went.
+struct Outcome {
+    /// A cell is a test.
+    sum: Tally,
+    /// How long each kernel took.
+    took: Vec<(&'static str, Duration)>,
+}
+
+impl Bench {
+    /// Builds gw502 and the live suite, and fetches the emulator if it is not there.
+    fn prepare() -> Result<Self> {
+        apt::install(pins::VM_PACKAGES).context("cannot install what `vm-test` takes")?;
+        build(&["build", "--release", "--package", "gw502-userspace"])?;
+        let live = live()?;
+        let results = run::target_dir().join("vm");
+        fs::create_dir_all(&results)
+            .with_context(|| format!("cannot create `{}`", results.display()))?;
+        Ok(Self {
+            listed: debian::output(Command::new(&live).arg("--list"))?,
+            live,
+            emulator: fetch::emulator()?,
+            results,
+        })
     }
-    let emulator = fetch::emulator()?;
-    let files = Guest {
-        gw502: &run::gw502(),
-        live,
-        emulator: &emulator,
-        backends: &wish.backends,
-        trials: &trials,
+
+    /// Runs what was asked for, and prints what became of it.
+    fn test(&self, wish: &Wish) -> Result<Outcome> {
+        let Wish { extent, long, .. } = *wish;
+        let trials = trials::choose(&self.listed, wish.filter.as_deref(), extent, long)?;
+        let files = Guest {
+            gw502: &run::gw502(),
+            live: &self.live,
+            emulator: &self.emulator,
+            backends: &wish.backends,
+            trials: &trials,
+        }
+        .files()?;
+        let mut sum = Tally::default();
+        let mut words = Vec::new();
+        let mut took = Vec::new();
+        for round in 1..=wish.repeat {
+            if wish.repeat > 1 {
+                println!("== round {round} of {}", wish.repeat);
+            }
+            let guests = self.guests(wish, &files, trials.len(), round)?;
+            let (table, good, bad) = table::table(&guests, &wish.backends, &trials);
+            if env::var_os("GW502_BLESS").is_some() {
+                facts::bless(&guests)?;
+            }
+            let (facts, known, unknown) = facts::facts(&guests);
+            println!("\n{table}\n{facts}");
+            sum.passed += good + known;
+            sum.failed += bad + unknown;
+            words.push(table::words(&guests, &wish.backends, &trials));
+            took.extend(guests.iter().map(|guest| (guest.series, guest.took)));
+        }
+        let flaky = repeat::flaky(&words);
+        for line in &flaky {
+            println!("not the same each time: {line}");
+        }
+        sum.failed += flaky.len() as u64;
+        if sum.failed > 0 {
+            println!("what the guests said is in `{}`", self.results.display());
+        }
+        Ok(Outcome { sum, took })
     }
-    .files()?;
-    let results = run::target_dir().join("vm");
-    fs::create_dir_all(&results)
-        .with_context(|| format!("cannot create `{}`", results.display()))?;
-    let mut guests = Vec::new();
-    for kernel in &wish.kernels {
+
+    /// One guest for each kernel, so many at once.
+    fn guests(
+        &self,
+        wish: &Wish,
+        files: &Files,
+        trials: usize,
+        round: usize,
+    ) -> Result<Vec<table::Guest>> {
+        let waiting = Mutex::new(wish.kernels.iter().copied());
+        let next = || waiting.lock().ok().and_then(|mut kernels| kernels.next());
+        let many = wish.at_once > 1 && wish.kernels.len() > 1;
+        let all = trials * wish.backends.len();
+        let work = || -> Result<Vec<table::Guest>> {
+            let mut guests = Vec::new();
+            while let Some(kernel) = next() {
+                println!("== Linux {}: {all} trials", kernel.series);
+                let name = match wish.repeat {
+                    1 => kernel.series.to_owned(),
+                    _ => format!("{}.{round}", kernel.series),
+                };
+                guests.push(self.guest(kernel, files.clone(), &name, many)?);
+            }
+            Ok(guests)
+        };
+        let mut guests: Vec<_> = thread::scope(|scope| {
+            let workers: Vec<_> = (0..wish.at_once).map(|_| scope.spawn(work)).collect();
+            let joined = workers.into_iter().map(|worker| match worker.join() {
+                Ok(guests) => guests,
+                Err(_panic) => bail!("a thread that runs guests has panicked"),
+            });
+            joined.collect::<Result<Vec<_>>>()
+        })?
+        .into_iter()
+        .flatten()
+        .collect();
+        guests.sort_by_key(|guest| {
+            wish.kernels
+                .iter()
+                .position(|kernel| kernel.series == guest.series)
+        });
+        Ok(guests)
+    }
+
+    /// Runs a guest to its end. `name` is what its files are called.
+    fn guest(
+        &self,
+        kernel: &'static Kernel,
+        mut files: Files,
+        name: &str,
+        many: bool,
+    ) -> Result<table::Guest> {
         let image = fetch::kernel(kernel)?;
-        let mut files = files.clone();
         files.modules(modules::in_order(&image.modules, pins::GUEST_MODULES)?);
-        let initrd = results.join(format!("{}.initrd", kernel.series));
+        let initrd = self.results.join(format!("{name}.initrd"));
         fs::write(&initrd, files.archive()).context("cannot write the guest's file system")?;
         let machine = Machine {
-            emulator: &emulator,
+            emulator: &self.emulator,
             kernel: &image.vmlinuz,
             initrd: &initrd,
-            log: results.join(format!("{}.log", kernel.series)),
+            log: self.results.join(format!("{name}.log")),
         };
-        let all = trials.len() * wish.backends.len();
-        println!("== Linux {}: {all} trials", kernel.series);
-        let report = machine.run(|_, line| show(line))?;
+        let prefix = if many {
+            format!("{}: ", kernel.series)
+        } else {
+            String::new()
+        };
+        let started = run::now();
+        let report = machine.run(|_, line| show(&prefix, line))?;
+        let took = started.elapsed();
         fs::remove_file(&initrd).context("cannot remove the guest's file system")?;
         if let Some(doctor) = &report.doctor {
-            let file = results.join(format!("{}.doctor.json", kernel.series));
+            let file = self.results.join(format!("{name}.doctor.json"));
             fs::write(&file, format!("{doctor}\n"))
                 .with_context(|| format!("cannot write `{}`", file.display()))?;
         }
-        guests.push(table::Guest {
+        Ok(table::Guest {
             series: kernel.series,
             lacks: kernel.lacks,
             report,
-        });
+            took,
+        })
     }
-    let (text, good, bad) = table::table(&guests, &wish.backends, &trials);
-    println!("\n{text}");
-    if bad > 0 {
-        println!("what the guests said is in `{}`", results.display());
-    }
-    Ok((good, bad))
 }
 
+/// What a guest says for the host alone.
+const QUIET: &[&str] = &["begin", "doctor", "links", "programs"];
+
 /// Shows a line of a guest as it comes: somebody watches.
-fn show(line: &str) {
+fn show(prefix: &str, line: &str) {
     if let Some((_, said)) = line.split_once("gw502-vm: ")
-        && !said.starts_with("begin")
-        && !said.starts_with("doctor")
+        && !QUIET.iter().any(|quiet| said.starts_with(quiet))
     {
-        println!("{}", said.trim_end());
+        println!("{prefix}{}", said.trim_end());
     }
 }
 
@@ -149,74 +263,9 @@ fn build(args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn parse(args: &[String]) -> Result<Wish> {
-    let mut wish = Wish {
-        kernels: Vec::new(),
-        backends: Vec::new(),
-        filter: None,
-        every_row: false,
-    };
-    let mut args = args.iter().map(String::as_str);
-    while let Some(arg) = args.next() {
-        match arg {
-            "--all" => wish.kernels = pins::KERNELS.iter().collect(),
-            "--every-row" => wish.every_row = true,
-            "--kernel" => match kernel(args.next()) {
-                Some(kernel) => wish.kernels.push(kernel),
-                None => bail!("`--kernel` takes 5.10, 6.1, 6.12 or 7.x"),
-            },
-            "--backend" => match args.next() {
-                Some(name) if BACKENDS.contains(&name) => wish.backends.push(name.to_owned()),
-                _ => bail!("`--backend` takes fentry, kprobe or tracepoint"),
-            },
-            filter if !filter.starts_with('-') && wish.filter.is_none() => {
-                wish.filter = Some(filter.to_owned());
-            }
-            other => {
-                bail!("`vm-test` does not know `{other}`: `cargo xtask help` says what it does")
-            }
-        }
-    }
-    if wish.kernels.is_empty() {
-        wish.kernels = pins::KERNELS.iter().collect();
-    }
-    if wish.backends.is_empty() {
-        wish.backends = BACKENDS.iter().map(ToString::to_string).collect();
-    }
-    Ok(wish)
-}
-
-fn kernel(series: Option<&str>) -> Option<&'static Kernel> {
-    pins::KERNELS
-        .iter()
-        .find(|kernel| Some(kernel.series) == series)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parsed(args: &[&str]) -> Result<Wish> {
-        parse(&args.iter().map(ToString::to_string).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn without_arguments_every_kernel_and_backend_is_tested() {
-        let wish = parsed(&[]).unwrap();
-        assert_eq!(wish.kernels.len(), pins::KERNELS.len());
-        assert_eq!(wish.backends, BACKENDS);
-    }
-
-    #[test]
-    fn one_kernel_one_backend_one_fault() {
-        let wish = parsed(&["--kernel", "6.1", "--backend", "kprobe", "refused"]).unwrap();
-        assert_eq!(wish.kernels.len(), 1);
-        assert_eq!(wish.backends, ["kprobe"]);
-        assert_eq!(wish.filter.as_deref(), Some("refused"));
-        assert!(parsed(&["--kernel", "2.4"]).is_err());
-        assert!(parsed(&["--backend", "magic"]).is_err());
-        assert!(parsed(&["--frobnicate"]).is_err());
-    }
 
     #[test]
     fn cargo_says_where_the_suite_is() {

@@ -1,7 +1,8 @@
 //! The table: kernel × backend × fault.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::console::{Outcome, Report};
 
@@ -14,6 +15,8 @@ pub(super) struct Guest {
     pub(super) lacks: &'static [(&'static str, &'static str)],
     /// What it said.
     pub(super) report: Report,
+    /// How long it ran.
+    pub(super) took: Duration,
 }
 
 /// How a cell is to be judged.
@@ -50,7 +53,7 @@ pub(super) fn table(
     guests: &[Guest],
     backends: &[String],
     trials: &[String],
-) -> (String, usize, usize) {
+) -> (String, u64, u64) {
     let columns: Vec<(&Guest, &String)> = guests
         .iter()
         .flat_map(|guest| backends.iter().map(move |backend| (guest, backend)))
@@ -83,8 +86,13 @@ pub(super) fn table(
             .iter()
             .map(|(guest, backend)| cell(guest, backend, trial))
             .collect();
-        good += cells.iter().filter(|cell| cell.is_good()).count();
-        bad += cells.iter().filter(|cell| !cell.is_good()).count();
+        for cell in &cells {
+            if cell.is_good() {
+                good += 1;
+            } else {
+                bad += 1;
+            }
+        }
         line(
             short(trial),
             &mut cells.iter().map(|cell| cell.word().to_owned()),
@@ -94,6 +102,25 @@ pub(super) fn table(
         push(&mut text, format_args!("{note}\n"));
     }
     (text, good, bad)
+}
+
+/// The words in all cells, by kernel, backend and trial.
+pub(super) fn words(
+    guests: &[Guest],
+    backends: &[String],
+    trials: &[String],
+) -> BTreeMap<(&'static str, String, String), &'static str> {
+    let mut words = BTreeMap::new();
+    for guest in guests {
+        for (backend, trial) in backends
+            .iter()
+            .flat_map(|backend| trials.iter().map(move |trial| (backend, trial)))
+        {
+            let key = (guest.series, backend.clone(), trial.clone());
+            words.insert(key, cell(guest, backend, trial).word());
+        }
+    }
+    words
 }
 
 fn cell(guest: &Guest, backend: &str, trial: &str) -> Cell {
@@ -119,7 +146,9 @@ fn cell(guest: &Guest, backend: &str, trial: &str) -> Cell {
 /// What the words in the cells cannot say.
 fn notes(guests: &[Guest]) -> BTreeSet<String> {
     let mut notes = BTreeSet::new();
-    for Guest { series, report, .. } in guests {
+    for guest in guests {
+        let Guest { series, report, .. } = guest;
+        notes.insert(format!("{series} took {} s", guest.took.as_secs()));
         for (backend, why) in &report.backends {
             if let Some(why) = why {
                 notes.insert(format!("{series} has no {backend}: {why}"));
@@ -155,6 +184,7 @@ mod tests {
             series: "6.1",
             lacks: &[("fentry", "hang")],
             report,
+            took: Duration::from_secs(7),
         }
     }
 
@@ -180,6 +210,7 @@ mod tests {
         );
         assert_eq!(lines[4], "6.1 did not come to its end");
         assert_eq!(lines[5], "6.1 has no fentry: it can hang");
+        assert_eq!(lines[6], "6.1 took 7 s");
     }
 
     #[test]

@@ -159,6 +159,27 @@ fn trap_port_exhaustion_has_no_error_and_no_port() {
 }
 
 #[test]
+fn trap_by_fast_open_no_syn_leaves_before_the_first_data() {
+    let facts = SocketFacts {
+        segs_out: 0,
+        ..syn_sent()
+    };
+    assert_eq!(connecting(facts), None);
+    // `ss -K` on it.
+    let destroyed = SocketFacts {
+        error: errno::ECONNABORTED,
+        ..facts
+    };
+    assert_eq!(connecting(destroyed), None);
+    // This host's own firewall rejects the SYN before it counts as sent.
+    let rejected = SocketFacts {
+        error: errno::EHOSTUNREACH,
+        ..facts
+    };
+    assert_eq!(connecting(rejected), Some(Ending::Icmp));
+}
+
+#[test]
 fn only_telling_state_changes_are_looked_at() {
     let telling = [
         (CLOSE, SYN_SENT),

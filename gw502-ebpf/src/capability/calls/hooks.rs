@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT OR Apache-2.0
 //! The programs, one per backend and place; the bodies are beside this file.
 
-use aya_ebpf::macros::{btf_tracepoint, fentry, fexit, kprobe, kretprobe};
-use aya_ebpf::programs::{
-    BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext,
-};
+use aya_ebpf::macros::{kprobe, kretprobe, tracepoint};
+use aya_ebpf::programs::{ProbeContext, RetProbeContext, TracePointContext};
 use gw502_common::hooks::Backend;
-use gw502_common::kernel_fields::CONNECT;
+use gw502_common::wire::Pair;
 
-use super::{Given, Way, called, returned};
+use super::{Given, Way, called, forbidden, granted, over};
+use crate::again::{self, Event, Turn};
 use crate::count;
 use crate::kernel::address::{Kernel, User};
 use crate::kernel::file::OpenSocket;
-use crate::kernel::regs::Regs;
 
 struct Syscall;
-struct Fentry;
 struct Kprobe;
 
 impl Way for Syscall {
@@ -23,60 +20,96 @@ impl Way for Syscall {
     type Memory = User;
 }
 
-impl Way for Fentry {
-    const BACKEND: Backend = Backend::Fentry;
-    type Memory = Kernel;
-}
-
 impl Way for Kprobe {
     const BACKEND: Backend = Backend::Kprobe;
     type Memory = Kernel;
 }
 
-#[btf_tracepoint(function = "sys_enter")]
-fn connect_called_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    if ctx.arg::<u64>(1) == u64::from(CONNECT) {
-        // SAFETY: argument 0 of sys_enter.
-        let regs = unsafe { Regs::new(ctx.arg(0)) };
-        let socket = OpenSocket::of(regs.descriptor());
-        count::settle(called::<Syscall>(socket, address(regs)));
+/// Where the arguments of a system call, or its result, lie in a tracepoint's record: the user side
+/// checks it before it attaches (`format`).
+const ARGUMENTS: usize = 16;
+
+/// The event of a thread that enters `connect()`, or leaves it: it is in one at a time.
+#[inline(always)]
+fn event() -> Event {
+    Event::of(1, 0)
+}
+
+#[tracepoint]
+fn connect_called_tp(ctx: TracePointContext) -> u32 {
+    again::note_if_preempted(Pair::CallEntered, event());
+    enters(&ctx)
+}
+
+#[tracepoint]
+fn connect_called_again_tp(ctx: TracePointContext) -> u32 {
+    if again::missed(Pair::CallEntered, event(), Turn::Second) {
+        enters(&ctx);
     }
     0
 }
 
-#[btf_tracepoint(function = "sys_exit")]
-fn connect_returned_tpbtf(ctx: BtfTracePointContext) -> i32 {
-    // SAFETY: argument 0 of sys_exit.
-    let regs = unsafe { Regs::new(ctx.arg(0)) };
-    if regs.call() == CONNECT {
-        count::settle(returned::<Syscall>(address(regs), ctx.arg::<i64>(1)));
+#[tracepoint]
+fn connect_called_third_tp(ctx: TracePointContext) -> u32 {
+    if again::missed(Pair::CallEntered, event(), Turn::Third) {
+        enters(&ctx);
     }
     0
 }
 
-#[fentry(function = "security_socket_connect")]
-fn connect_called_fentry(ctx: FEntryContext) -> i32 {
-    let given = Given {
-        at: ctx.arg(1),
-        len: ctx.arg::<i32>(2) as u32,
+#[tracepoint]
+fn connect_returned_tp(ctx: TracePointContext) -> u32 {
+    again::note_if_preempted(Pair::CallLeft, event());
+    leaves(&ctx)
+}
+
+#[tracepoint]
+fn connect_returned_again_tp(ctx: TracePointContext) -> u32 {
+    if again::missed(Pair::CallLeft, event(), Turn::Second) {
+        leaves(&ctx);
+    }
+    0
+}
+
+#[tracepoint]
+fn connect_returned_third_tp(ctx: TracePointContext) -> u32 {
+    if again::missed(Pair::CallLeft, event(), Turn::Third) {
+        leaves(&ctx);
+    }
+    0
+}
+
+#[inline(always)]
+fn enters(ctx: &TracePointContext) -> u32 {
+    let (Some(descriptor), Some(at), Some(len)) =
+        (argument(ctx, 0), argument(ctx, 1), argument(ctx, 2))
+    else {
+        return 0;
     };
-    count::settle(called::<Fentry>(OpenSocket::behind(ctx.arg(0)), given));
+    // The kernel takes descriptor and length for an `int`.
+    let given = Given {
+        at,
+        len: len as u32,
+    };
+    count::settle(called::<Syscall>(
+        || OpenSocket::of(descriptor as u32),
+        given,
+    ));
     0
 }
 
-#[fexit(function = "security_socket_connect")]
-fn connect_forbidden_fexit(ctx: FExitContext) -> i32 {
-    forbidden::<Fentry>(ctx.arg::<i32>(3))
+#[inline(always)]
+fn leaves(ctx: &TracePointContext) -> u32 {
+    if let Some(result) = argument(ctx, 0) {
+        over::<Syscall>(result as i64);
+    }
+    0
 }
 
-#[fexit(function = "inet_stream_connect")]
-fn inet_connect_returned_fexit(ctx: FExitContext) -> i32 {
-    over::<Fentry>(ctx.arg::<i32>(4))
-}
-
-#[fexit(function = "unix_stream_connect")]
-fn unix_connect_returned_fexit(ctx: FExitContext) -> i32 {
-    over::<Fentry>(ctx.arg::<i32>(4))
+#[inline(always)]
+fn argument(ctx: &TracePointContext, index: usize) -> Option<u64> {
+    // SAFETY: the record is that of a system call's tracepoint; the verifier checks its bounds.
+    unsafe { ctx.read_at(ARGUMENTS + index * size_of::<u64>()) }.ok()
 }
 
 #[kprobe(function = "security_socket_connect")]
@@ -86,42 +119,31 @@ fn connect_called_kprobe(ctx: ProbeContext) -> u32 {
             at,
             len: len as u32,
         };
-        count::settle(called::<Kprobe>(OpenSocket::behind(socket), given));
+        count::settle(called::<Kprobe>(|| OpenSocket::behind(socket), given));
     }
     0
 }
 
 #[kretprobe(function = "security_socket_connect")]
 fn connect_forbidden_kretprobe(ctx: RetProbeContext) -> u32 {
-    forbidden::<Kprobe>(ctx.ret::<i32>()) as u32
+    forbidden::<Kprobe>(ctx.ret::<i32>())
 }
 
 #[kretprobe(function = "inet_stream_connect")]
 fn inet_connect_returned_kretprobe(ctx: RetProbeContext) -> u32 {
-    over::<Kprobe>(ctx.ret::<i32>()) as u32
+    over::<Kprobe>(i64::from(ctx.ret::<i32>()))
 }
 
 #[kretprobe(function = "unix_stream_connect")]
 fn unix_connect_returned_kretprobe(ctx: RetProbeContext) -> u32 {
-    over::<Kprobe>(ctx.ret::<i32>()) as u32
+    over::<Kprobe>(i64::from(ctx.ret::<i32>()))
 }
 
-/// A policy has been asked; its no is the end of the call.
-#[inline(always)]
-fn forbidden<W: Way>(result: i32) -> i32 {
-    if result == 0 { 0 } else { over::<W>(result) }
-}
-
-#[inline(always)]
-fn over<W: Way>(result: i32) -> i32 {
-    count::settle(returned::<W>(Given { at: 0, len: 0 }, i64::from(result)));
+/// A kretprobe has only so many returns that it can wait for at a time (`maxactive`,
+/// `kernel/kprobes.c`), and calls that block take them up. This is where it is decided that one of
+/// those succeeds: the last that the kernel asks.
+#[kprobe(function = "security_unix_stream_connect")]
+fn unix_connect_granted_kprobe(_: ProbeContext) -> u32 {
+    granted();
     0
-}
-
-#[inline(always)]
-fn address(regs: Regs) -> Given {
-    Given {
-        at: regs.address(),
-        len: regs.address_len(),
-    }
 }

@@ -4,10 +4,10 @@
 //! | backend | where                          | since | sees                  | blind to                  |
 //! |---------|--------------------------------|-------|-----------------------|---------------------------|
 //! | fexit   | inet_stream_connect,           | 5.5   | every `connect()`,    | MPTCP's own socket        |
-//! | kprobe  | unix_stream_connect,           |       | io_uring's too        | the same                  |
-//! |         | security_socket_connect        |       |                       |                           |
-//! | tpbtf   | raw_syscalls:sys_enter,        | 5.5   | every `connect()` of  | io_uring, 32-bit          |
-//! |         | raw_syscalls:sys_exit          |       | 64-bit processes      | processes, MPTCP's socket |
+//! | kprobe  | unix_stream_connect,           |       | io_uring's too        | the same, and why a call  |
+//! |         | security_socket_connect        |       |                       | failed, of many that wait |
+//! | tp      | syscalls:sys_enter_connect,    | 4.7   | every `connect()` of  | io_uring, 32-bit          |
+//! |         | syscalls:sys_exit_connect      |       | 64-bit processes      | processes, MPTCP's socket |
 //!
 //! Why here: no route, a prohibited or blackhole route, a socket that may not connect (LSM, cgroup)
 //! and every failure on a unix socket exist only as what `connect()` returns. The way in is needed
@@ -18,17 +18,21 @@
 //! Trap: `connect()` is also for UDP (resolvers try routes with it) and datagrams (syslog).
 //! Trap: the functions of a family are called through a table and never inlined; `__sys_connect()`
 //! and what it calls may be.
-//! Cost: functions, a pair of programs for each `connect()` of the host; system calls, every one of
-//! the host passes both tracepoints and compares a number.
+//! Trap: `raw_syscalls:sys_enter` is passed by every system call, and from 7.0 on a task can be
+//! preempted in a program there: all others then pass it unseen until that task runs again. The
+//! tracepoints of the one system call run their programs only for it.
+//! Cost: functions, a pair of programs for each `connect()` of the host, which first ask whose it
+//! is; system calls, every one of the host passes both tracepoints and is asked for its number.
 //! Proto: int security_socket_connect(struct socket *sock, struct sockaddr *address, int addrlen)
 //! Proto: int inet_stream_connect(struct socket *sock, struct sockaddr *uaddr, int addr_len, int flags)
 //! Proto: int unix_stream_connect(struct socket *sock, struct sockaddr *uaddr, int addr_len, int flags)
-//! Proto: void sys_enter(struct pt_regs *regs, long id)
-//! Proto: void sys_exit(struct pt_regs *regs, long ret)
+//! Proto: int security_unix_stream_connect(struct sock *sock, struct sock *other, struct sock *newsk)
 
 mod hooks;
+mod trampolines;
 
 use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::helpers::bpf_jiffies64;
 use gw502_common::hooks::Backend;
 use gw502_common::tcp::errno;
 use gw502_common::wire::{Call, Connection, LossReason, SkipReason, call_flag};
@@ -41,6 +45,10 @@ use crate::kernel::boot_ns;
 use crate::kernel::file::{OpenSocket, Speaks};
 use crate::kernel::task::Process;
 use crate::maps::{CALLS, CONNECTIONS, REPORTED_CALLS};
+
+/// Programs of a row run right one after another; other tasks may come in between. A second, or what
+/// is near it: the length of a jiffy is the kernel's choice.
+const SAME_CALL_JIFFIES: u64 = 250;
 
 /// TCP takes up the attempt of the `connect()` that the current thread is in. Whether that was known
 /// before.
@@ -70,12 +78,52 @@ struct Given {
     len: u32,
 }
 
-/// A watched process enters `connect()`.
+/// A process enters `connect()`. Whose it is comes first: all others of the host pay for no more.
 #[inline(always)]
-fn called<W: Way>(socket: Option<OpenSocket>, given: Given) -> Lost {
-    match socket {
-        Some(socket) => remember::<W>(socket, given),
+fn called<W: Way>(socket: impl FnOnce() -> Option<OpenSocket>, given: Given) -> Lost {
+    if !is_watched() {
+        return None;
+    }
+    match socket() {
+        Some(socket) => {
+            count::settle(missed_before::<W>(socket));
+            remember::<W>(socket, given)
+        }
         None => None,
+    }
+}
+
+/// A function of its own, for the stack that the name takes.
+#[inline(never)]
+fn is_watched() -> bool {
+    let process = Process::current();
+    filter::named(process, &process.comm())
+}
+
+/// A policy has been asked; its no is the end of the call.
+#[inline(always)]
+fn forbidden<W: Way>(result: i32) -> u32 {
+    if result == 0 {
+        0
+    } else {
+        over::<W>(i64::from(result))
+    }
+}
+
+/// It leaves `connect()` again.
+#[inline(always)]
+fn over<W: Way>(result: i64) -> u32 {
+    count::settle(returned::<W>(result));
+    0
+}
+
+/// The `connect()` to a unix socket that the current thread is in will succeed, unless a policy
+/// forbids it.
+#[inline(always)]
+fn granted() {
+    if let Some(call) = CALLS.get_ptr_mut(Process::current().tid()) {
+        // SAFETY: a live map value that only this thread touches.
+        unsafe { (*call).flags |= call_flag::GRANTED };
     }
 }
 
@@ -84,13 +132,12 @@ fn called<W: Way>(socket: Option<OpenSocket>, given: Given) -> Lost {
 #[inline(never)]
 fn remember<W: Way>(socket: OpenSocket, given: Given) -> Lost {
     let process = Process::current();
-    if !filter::named(process, &process.comm()) {
-        return None;
-    }
     let speaks = socket.speaks()?;
     let mut call = Call {
         sock: socket.key(),
         backend: W::BACKEND as u8,
+        given: given.at,
+        given_len: given.len,
         ..Call::default()
     };
     if speaks == Speaks::Unix {
@@ -111,30 +158,86 @@ fn remember<W: Way>(socket: OpenSocket, given: Given) -> Lost {
         call.connection.daddr = address;
         call.connection.dport = port;
     }
-    call.connection.start_ns = started_ns(process, &call);
+    // Of this time, if it goes on.
+    call.connection.start_jiffies = jiffies();
+    call.connection.start_ns = started_ns::<W>(process, socket);
     match CALLS.insert(process.tid(), &call, u64::from(BPF_ANY)) {
         Ok(()) => None,
         Err(_) => Some(LossReason::CallsFull),
     }
 }
 
-/// When the call began: now, or when it was first made if a signal has interrupted it since.
+/// When the call began: now, or when it was first made if it goes on.
 #[inline(always)]
-fn started_ns(process: Process, call: &Call) -> u64 {
-    match CALLS.get_ptr(process.tid()) {
-        Some(before) => {
-            // SAFETY: a live map value that only this thread touches.
-            let before = unsafe { &*before };
-            // A kretprobe that has too many returns to wait for misses the interruption itself.
-            let goes_on =
-                before.flags & call_flag::INTERRUPTED != 0 || call.backend == Backend::Kprobe as u8;
-            if goes_on && before.sock == call.sock {
-                return before.connection.start_ns;
-            }
-            boot_ns()
+fn started_ns<W: Way>(process: Process, socket: OpenSocket) -> u64 {
+    if let Some(before) = CALLS.get_ptr(process.tid()) {
+        // SAFETY: a live map value that only this thread touches.
+        let before = unsafe { &*before };
+        if goes_on::<W>(before, socket) {
+            return before.connection.start_ns;
         }
-        None => boot_ns(),
     }
+    boot_ns()
+}
+
+#[inline(always)]
+fn jiffies() -> u64 {
+    // SAFETY: the helper has no precondition.
+    unsafe { bpf_jiffies64() }
+}
+
+/// Whether it is still the same call: a signal has interrupted it since (a kretprobe that has too
+/// many returns to wait for misses that), or another program of its row has just seen it.
+#[inline(always)]
+fn goes_on<W: Way>(before: &Call, socket: OpenSocket) -> bool {
+    let is_over = before.flags & (call_flag::GRANTED | call_flag::STARTED) != 0;
+    before.sock == socket.key()
+        && !is_over
+        && (before.flags & call_flag::INTERRUPTED != 0
+            || W::BACKEND as u8 == Backend::Kprobe as u8
+            || jiffies().saturating_sub(before.connection.start_jiffies) < SAME_CALL_JIFFIES)
+}
+
+/// The thread enters another `connect()`, and was not seen to leave the one before.
+#[inline(never)]
+fn missed_before<W: Way>(socket: OpenSocket) -> Lost {
+    let process = Process::current();
+    let before = CALLS.get_ptr(process.tid())?;
+    // SAFETY: a live map value that only this thread touches.
+    let before = unsafe { &*before };
+    if goes_on::<W>(before, socket) {
+        return None;
+    }
+    never_seen_to_return(process, before)
+}
+
+/// What became of `call` is known all the same if it was granted, or if TCP took it up and sees its
+/// end.
+#[inline(always)]
+fn never_seen_to_return(process: Process, call: &Call) -> Lost {
+    if call.flags & (call_flag::INTERRUPTED | call_flag::STARTED) != 0 {
+        return None;
+    }
+    let reported = is_reported(process.tid(), call);
+    if call.flags & call_flag::GRANTED != 0 {
+        if !reported {
+            count::settle(count::unix(&call.connection, &call.unix, Tally::ATTEMPT));
+        }
+        return count::unix(&call.connection, &call.unix, Tally::ESTABLISHED);
+    }
+    if reported {
+        return None; // as a failure
+    }
+    Some(LossReason::ReturnMissed)
+}
+
+/// Whether the user side has reported the call because it did not return.
+#[inline(always)]
+fn is_reported(thread: u32, call: &Call) -> bool {
+    REPORTED_CALLS
+        .get_ptr(thread)
+        // SAFETY: a live map value.
+        .is_some_and(|start_ns| unsafe { *start_ns } == call.connection.start_ns)
 }
 
 /// Who connects, and in which network namespace. Into place: what is returned by value lies on the
@@ -149,9 +252,8 @@ fn by(process: Process, socket: OpenSocket, connection: &mut Connection) {
     connection.comm = process.comm();
 }
 
-/// It leaves `connect()` again.
 #[inline(never)]
-fn returned<W: Way>(given: Given, result: i64) -> Lost {
+fn returned<W: Way>(result: i64) -> Lost {
     let thread = Process::current().tid();
     let call = CALLS.get_ptr_mut(thread)?;
     // SAFETY: a live map value that only this thread touches, until it is removed below.
@@ -161,9 +263,9 @@ fn returned<W: Way>(given: Given, result: i64) -> Lost {
         return None;
     }
     let lost = if call.flags & call_flag::UNIX != 0 {
-        unix::<W>(given, call, result, thread)
+        unix::<W>(call, result, thread)
     } else {
-        tcp::<W>(given, call, result)
+        tcp::<W>(call, result)
     };
     match CALLS.remove(thread) {
         // Err: nothing was there to forget.
@@ -202,20 +304,17 @@ const fn end_of_an_attempt(result: i64) -> bool {
 }
 
 #[inline(always)]
-fn unix<W: Way>(given: Given, call: &mut Call, result: i64, thread: u32) -> Lost {
+fn unix<W: Way>(call: &mut Call, result: i64, thread: u32) -> Lost {
     if undecided(result) {
         return None;
     }
     if W::Memory::LASTS && call.unix.len == 0 {
-        address::unix::<W::Memory>(given.at, given.len, &mut call.unix);
+        address::unix::<W::Memory>(call.given, call.given_len, &mut call.unix);
         if let Some(reason) = filter::unix(&call.unix) {
             return count::skip(reason);
         }
     }
-    let reported = REPORTED_CALLS
-        .get_ptr(thread)
-        // SAFETY: a live map value.
-        .is_some_and(|start_ns| unsafe { *start_ns } == call.connection.start_ns);
+    let reported = is_reported(thread, call);
     if !reported {
         count::settle(count::unix(&call.connection, &call.unix, Tally::ATTEMPT));
     } else if REPORTED_CALLS.remove(thread).is_err() {
@@ -236,13 +335,13 @@ fn unix<W: Way>(given: Given, call: &mut Call, result: i64, thread: u32) -> Lost
 }
 
 #[inline(always)]
-fn tcp<W: Way>(given: Given, call: &mut Call, result: i64) -> Lost {
+fn tcp<W: Way>(call: &mut Call, result: i64) -> Lost {
     let taken_up = call.flags & call_flag::STARTED != 0 || CONNECTIONS.get_ptr(call.sock).is_some();
     if result >= 0 || undecided(result) || end_of_an_attempt(result) || taken_up {
         return None;
     }
     if W::Memory::LASTS {
-        let Some((address, port)) = address::internet::<W::Memory>(given.at) else {
+        let Some((address, port)) = address::internet::<W::Memory>(call.given) else {
             return Some(LossReason::ReadFault);
         };
         call.connection.daddr = address;

@@ -49,6 +49,26 @@ impl HostBook {
             _ => Vec::new(),
         };
         failure.evidence.extend(evidence);
+        self.name_overflowed(failure);
+    }
+
+    /// Who listens where a connection was seen to find a full accept queue.
+    fn name_overflowed(&mut self, failure: &mut Failure) {
+        let (Cause::AcceptQueueFull | Cause::QueueFullReset, Upstream::Tcp(upstream)) =
+            (failure.cause, &failure.upstream)
+        else {
+            return;
+        };
+        let upstream = *upstream;
+        let listens = self.places.of(failure, upstream).and_then(|place| {
+            let listening = place.taker(upstream)?;
+            self.owners.of_socket(listening.inode, place.looked_ns)
+        });
+        for fact in &mut failure.evidence {
+            if let Evidence::AcceptQueueFull { owner, .. } = fact {
+                owner.clone_from(&listens);
+            }
+        }
     }
 
     fn tcp(&mut self, failure: &Failure, upstream: Endpoint) -> Vec<Evidence> {

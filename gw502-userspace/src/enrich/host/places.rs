@@ -16,6 +16,12 @@ const LOOK_NS: u64 = 2_000_000;
 /// How long it holds which addresses the namespaces of this host have. Nanoseconds.
 const MAP_NS: u64 = 1_000_000_000;
 
+/// How old the map must be to be made anew for what is not in it. Nanoseconds.
+const NEW_NS: u64 = 20_000_000;
+
+/// Addresses remembered to be nobody's; a full book starts afresh.
+const ABSENT: usize = 1024;
+
 /// A network namespace as it was looked at.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -47,7 +53,10 @@ pub(super) struct Places {
     root: KernelRoot,
     /// Each namespace with its addresses.
     map: Vec<(NetNs, Vec<IpAddr>)>,
-    mapped_ns: u64,
+    /// `CLOCK_BOOTTIME`, nanoseconds.
+    mapped_ns: Option<u64>,
+    /// Addresses that no namespace has, and when that was found out.
+    absent: BTreeMap<IpAddr, u64>,
     looks: BTreeMap<u32, Place>,
 }
 
@@ -56,7 +65,8 @@ impl Places {
         Self {
             root,
             map: Vec::new(),
-            mapped_ns: 0,
+            mapped_ns: None,
+            absent: BTreeMap::new(),
             looks: BTreeMap::new(),
         }
     }
@@ -137,9 +147,11 @@ impl Places {
     fn own(&mut self, failure: &Failure) -> Option<NetNs> {
         let own = NetNs::of(&self.root, failure.proxy.pid);
         own.filter(|own| own.inode == failure.netns).or_else(|| {
-            let mut all = self.mapped(failure.at_ns).iter();
-            all.find(|(netns, _)| netns.inode == failure.netns)
-                .map(|(netns, _)| netns.clone())
+            self.find(failure.at_ns, |map| {
+                let mut all = map.iter();
+                let own = all.find(|(netns, _)| netns.inode == failure.netns)?;
+                Some(own.0.clone())
+            })
         })
     }
 
@@ -148,32 +160,61 @@ impl Places {
         if address.is_loopback() {
             return Some(own);
         }
-        let homes: Vec<NetNs> = self
-            .mapped(failure.at_ns)
-            .iter()
-            .filter(|(_, addresses)| addresses.contains(&address))
-            .map(|(netns, _)| netns.clone())
-            .collect();
-        let is_own = |netns: &&NetNs| netns.inode == own.inode;
-        match homes.as_slice() {
-            [only] => Some(only.clone()),
-            several => several.iter().find(is_own).cloned(),
+        let absent_ns = self.absent.get(&address).copied();
+        if absent_ns.is_some_and(|at_ns| failure.at_ns < at_ns.saturating_add(MAP_NS)) {
+            return None;
         }
+        let home = self.find(failure.at_ns, |map| {
+            let homes = map.iter();
+            let homes = homes.filter(|(_, addresses)| addresses.contains(&address));
+            let homes: Vec<&NetNs> = homes.map(|(netns, _)| netns).collect();
+            match homes.as_slice() {
+                [] => None,
+                [only] => Some(Some((*only).clone())),
+                several => {
+                    let own = several.iter().find(|netns| netns.inode == own.inode);
+                    Some(own.map(|netns| (*netns).clone()))
+                }
+            }
+        });
+        if home.is_none() {
+            if self.absent.len() >= ABSENT {
+                self.absent.clear();
+            }
+            self.absent.insert(address, failure.at_ns);
+        }
+        home.flatten()
     }
 
-    fn mapped(&mut self, at_ns: u64) -> &[(NetNs, Vec<IpAddr>)] {
-        if self.map.is_empty() || at_ns > self.mapped_ns.saturating_add(MAP_NS) {
-            let all = NetNs::all(&self.root);
-            let root = &self.root;
-            let asked = all.into_iter().filter_map(|netns| {
-                let found = said(netns.ask(root, addresses))?;
-                Some((netns, found))
-            });
-            self.map = asked.collect();
-            self.mapped_ns = clock::boot_ns().unwrap_or(at_ns);
-            self.looks.clear();
+    /// What `find` finds in the map; asked once more of a new one if it is not in an older one.
+    fn find<T>(
+        &mut self,
+        at_ns: u64,
+        find: impl Fn(&[(NetNs, Vec<IpAddr>)]) -> Option<T>,
+    ) -> Option<T> {
+        self.map_again(at_ns, MAP_NS);
+        if let Some(found) = find(&self.map) {
+            return Some(found);
         }
-        &self.map
+        self.map_again(at_ns, NEW_NS);
+        find(&self.map)
+    }
+
+    /// Makes the map anew if it is older than `age_ns`.
+    fn map_again(&mut self, at_ns: u64, age_ns: u64) {
+        let mapped_ns = self.mapped_ns;
+        if mapped_ns.is_some_and(|mapped_ns| at_ns < mapped_ns.saturating_add(age_ns)) {
+            return;
+        }
+        let all = NetNs::all(&self.root);
+        let root = &self.root;
+        let asked = all.into_iter().filter_map(|netns| {
+            let found = said(netns.ask(root, addresses))?;
+            Some((netns, found))
+        });
+        self.map = asked.collect();
+        self.mapped_ns = Some(clock::boot_ns().unwrap_or(at_ns));
+        self.looks.clear();
     }
 }
 

@@ -23,7 +23,8 @@ const ENTRIES: usize = 4096;
 pub(super) struct Files {
     root: OwnedFd,
     bytes: u64,
-    files: usize,
+    /// Files that may still be read.
+    left: usize,
 }
 
 impl Files {
@@ -34,13 +35,13 @@ impl Files {
         Some(Self {
             root,
             bytes: BYTES,
-            files: FILES,
+            left: FILES,
         })
     }
 
     /// The text of a file.
     pub(super) fn read(&mut self, path: &str) -> Option<String> {
-        self.files = self.files.checked_sub(1)?;
+        self.left = self.left.checked_sub(1)?;
         let file =
             File::from(self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?);
         if !file.metadata().ok()?.is_file() {

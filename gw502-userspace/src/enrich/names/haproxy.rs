@@ -105,7 +105,7 @@ fn words(line: &str) -> Vec<String> {
     let mut rest = line.chars();
     while let Some(c) = rest.next() {
         match (c, quote) {
-            ('\'', None) | ('"', None) => {
+            ('\'' | '"', None) => {
                 quote = Some(c);
                 word.get_or_insert_default();
             }

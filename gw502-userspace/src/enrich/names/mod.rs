@@ -25,14 +25,14 @@ const LENGTH: usize = 64;
 
 /// Names by address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
+pub(super) struct Names {
     by_upstream: BTreeMap<Upstream, String>,
 }
 
 impl Names {
     /// The names in the configuration of the proxy `pid`: nginx (one of its processes) or HAProxy.
     /// Empty for any other program, and for what cannot be read.
-    pub fn of_proxy(root: &KernelRoot, pid: u32) -> Self {
+    pub(super) fn of_proxy(root: &KernelRoot, pid: u32) -> Self {
         let mut found = Found::default();
         match process::comm(root, pid).as_str() {
             "nginx" => nginx::read(root, pid, &mut found),
@@ -43,12 +43,13 @@ impl Names {
     }
 
     /// The name of an upstream.
-    pub fn of(&self, upstream: &Upstream) -> Option<&str> {
+    pub(super) fn of(&self, upstream: &Upstream) -> Option<&str> {
         self.by_upstream.get(upstream).map(String::as_str)
     }
 
     /// Whether nothing has a name.
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
         self.by_upstream.is_empty()
     }
 }

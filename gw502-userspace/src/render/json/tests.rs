@@ -1,6 +1,7 @@
 use gw502_common::ending::Ending;
 use gw502_common::wire::{FailureRecord, RecordHeader};
 
+use super::super::doctor::DoctorLine;
 use super::failure as line_of;
 use super::*;
 use crate::classify::Classifier;
@@ -112,6 +113,7 @@ fn the_schemas_in_docs_are_those_of_the_code() {
         schema::<FailureLine<'_>>("gw502.failure.1.schema.json"),
         schema::<SummaryLine<'_>>("gw502.summary.1.schema.json"),
         schema::<diagnosis::DiagnosisLine<'_>>("gw502.diagnosis.1.schema.json"),
+        schema::<DoctorLine<'_>>("gw502.doctor.1.schema.json"),
     ] {
         let text = serde_json::to_string_pretty(&generated).unwrap() + "\n";
         if std::env::var_os("GW502_BLESS").is_some() {

@@ -10,7 +10,7 @@ pub(super) static RULE: Rule = Rule {
     page: Page {
         title: "the proxy gave up by itself, TCP cannot tell why: not a failure",
         symptom: &[
-            "Nothing, or nginx 499, HAProxy with termination state C-, Envoy DC",
+            "Nothing, or what the proxy logs for a client that left: nginx 499, HAProxy C…, Envoy DC",
             "If the proxy's log shows a time-out at that time: see response-timeout.",
         ],
         kernel_saw: &[
@@ -31,8 +31,7 @@ pub(super) static RULE: Rule = Rule {
             Step::new(
                 "journalctl -u {proxy_unit} --since {since} --no-pager",
                 "whether the proxy reloaded, or says why it closed",
-            )
-            .or("journalctl -u UNIT -n 50 --no-pager"),
+            ),
         ],
         fix: &[Step::new(
             "gw502 explain response-timeout",

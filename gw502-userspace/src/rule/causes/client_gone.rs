@@ -10,7 +10,7 @@ pub(super) static RULE: Rule = Rule {
     page: Page {
         title: "the proxy gave up because its client had left: not a failure",
         symptom: &[
-            "nginx: 499 in the access log; HAProxy: 400 or no status, termination state C-",
+            "nginx: 499 in the access log; HAProxy: a termination state that begins with C",
             "Envoy: flag DC. Nobody gets a 502: the client is gone.",
         ],
         kernel_saw: &[

@@ -28,14 +28,13 @@ pub(super) static RULE: Rule = Rule {
             ),
             Step::new(
                 "{at_upstream}ss -ltnp 'sport = :{port}'",
-                "who really accepts there: the program, or a forwarder before it",
+                "on the upstream's host: who really accepts, the program or a forwarder before it",
             )
             .or("ss -ltnp 'sport = :{port}'"),
             Step::new(
                 "journalctl -u {unit} --since {since} --no-pager",
                 "what the program says of it",
-            )
-            .or("journalctl -u UNIT -n 50 --no-pager"),
+            ),
         ],
         fix: &[
             Step::proxy(

@@ -30,8 +30,7 @@ pub(super) static RULE: Rule = Rule {
             Step::new(
                 "journalctl -u {unit} --since {since} --no-pager",
                 "what the program says of it",
-            )
-            .or("journalctl -u UNIT -n 50 --no-pager"),
+            ),
             Step::new(
                 "journalctl -k -g 'oom|segfault' -n 20 --no-pager",
                 "on the upstream's host: whether the kernel killed its worker",

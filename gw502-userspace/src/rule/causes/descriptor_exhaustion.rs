@@ -55,8 +55,7 @@ pub(super) static RULE: Rule = Rule {
             Step::new(
                 "systemctl edit {proxy_unit}    # [Service] LimitNOFILE=65536",
                 "a higher limit for the service; then restart it",
-            )
-            .or("systemctl edit UNIT    # [Service] LimitNOFILE=65536"),
+            ),
             Step::proxy(
                 "nginx",
                 "worker_rlimit_nofile 65536;",

@@ -23,7 +23,7 @@ pub(super) static RULE: Rule = Rule {
             "The default route, an interface or a VPN is down.",
             "The upstream has an IPv6 address, and this host has no IPv6 (or the reverse).",
             "A container's network namespace has no route: its bridge is gone.",
-            "A `blackhole` route, as BGP daemons and fail2ban set them.",
+            "A `blackhole` route, as routing daemons and people set it to shut something out.",
         ],
         check: &[
             Step::new(

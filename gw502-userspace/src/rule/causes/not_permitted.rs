@@ -10,16 +10,16 @@ pub(super) static RULE: Rule = Rule {
     page: Page {
         title: "this host forbids the proxy to connect",
         symptom: &[
-            "nginx: 502, [crit] `connect() to … failed (13: Permission denied)`",
-            "nginx: `(1: Operation not permitted)` where a firewall rule on output drops",
+            "nginx: 502, [crit] `connect() to … failed (13: Permission denied)`, or (1: …)",
             "HAProxy: 503, termination state SC; Envoy: 503 UF; Apache: 503, (13); Caddy: 502",
         ],
         kernel_saw: &["connect() returned EACCES or EPERM: nothing was sent, nobody was asked."],
         reasons: &[
             "SELinux: `httpd_can_network_connect` is off, so nginx, Apache and others may not connect.",
             "AppArmor forbids the network to the proxy's profile.",
-            "systemd's `IPAddressDeny=` or another BPF program of its cgroup.",
-            "A `prohibit` route (EACCES), or a firewall rule on output (EPERM).",
+            "A `prohibit` route (EACCES).",
+            "A BPF program on connect() of its cgroup, or a seccomp filter (EPERM).",
+            "Not a firewall rule on output: TCP sends the SYN again then, which is syn-unanswered.",
         ],
         check: &[
             Step::new("getenforce", "whether SELinux enforces"),
@@ -29,26 +29,22 @@ pub(super) static RULE: Rule = Rule {
                 "what AppArmor denied",
             ),
             Step::new(
-                "systemctl show -p IPAddressDeny,IPAddressAllow,RestrictAddressFamilies {proxy_unit}",
-                "what systemd denies to the service",
-            ),
-            Step::new(
                 "{in_netns}ip route get {address}",
                 "`Permission denied` here: it is a prohibit route",
             ),
             Step::new(
-                "{in_netns}nft list ruleset | grep -nE 'hook output|drop|reject'",
-                "rules on output",
+                "bpftool cgroup tree",
+                "programs on connect (connect4, connect6) of the proxy's cgroup and those above",
+            ),
+            Step::new(
+                "systemctl show -p SystemCallFilter,RestrictAddressFamilies {proxy_unit}",
+                "what systemd forbids to the service",
             ),
         ],
         fix: &[
             Step::new(
                 "setsebool -P httpd_can_network_connect 1",
                 "SELinux: nginx and Apache may connect (HAProxy: haproxy_connect_any)",
-            ),
-            Step::new(
-                "systemctl edit {proxy_unit}    # [Service] IPAddressAllow={address}",
-                "systemd: lets the service reach the upstream",
             ),
             Step::new(
                 "{in_netns}ip route del prohibit {address}",

@@ -17,8 +17,7 @@ pub(super) static RULE: Rule = Rule {
         reasons: &[
             "The cgroup of the proxy is at its memory limit, and kernel memory counts too.",
             "The host is out of memory.",
-            "A queue of the network interface or of a traffic control (tc) has no room.",
-            "A table of neighbours is full (net.ipv4.neigh.default.gc_thresh3): many hosts on a link.",
+            "IPv6: the table of routes is full (net.ipv6.route.max_size, Linux before 6.3).",
         ],
         check: &[
             Step::new(
@@ -34,23 +33,18 @@ pub(super) static RULE: Rule = Rule {
                 "the proxy's memory and its limit",
             ),
             Step::new(
-                "journalctl -k -g 'out of memory|neighbour: .* overflow' -n 20 --no-pager",
+                "journalctl -k -g 'out of memory|page allocation failure' -n 20 --no-pager",
                 "what the kernel says of it (`dmesg` where there is no journal)",
-            ),
-            Step::new(
-                "{in_netns}tc -s qdisc",
-                "queues of the interfaces: drops and overlimits",
             ),
         ],
         fix: &[
             Step::new(
                 "systemctl edit {proxy_unit}    # [Service] MemoryMax=…",
                 "more memory for the proxy",
-            )
-            .or("systemctl edit UNIT    # [Service] MemoryMax=…"),
+            ),
             Step::new(
-                "sysctl -w net.ipv4.neigh.default.gc_thresh3=8192",
-                "room for more neighbours, if the kernel says `neighbour table overflow`",
+                "{in_netns}sysctl -w net.ipv6.route.max_size=65536",
+                "room for more IPv6 routes, on kernels that have a limit",
             ),
         ],
     },

@@ -40,8 +40,8 @@ pub(super) static RULE: Rule = Rule {
         ],
         fix: &[
             Step::new(
-                "systemctl status --no-pager --lines=20 UNIT",
-                "on the upstream's host: whether the service runs, and its last words",
+                "systemctl --failed --no-pager",
+                "on the upstream's host: services that failed; `systemctl restart` starts one again",
             ),
             Step::proxy(
                 "nginx",

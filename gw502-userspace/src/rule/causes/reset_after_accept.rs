@@ -34,8 +34,7 @@ pub(super) static RULE: Rule = Rule {
             Step::new(
                 "journalctl -u {unit} --since {since} --no-pager",
                 "what the program says of it",
-            )
-            .or("journalctl -u UNIT -n 50 --no-pager"),
+            ),
         ],
         fix: &[
             Step::proxy(

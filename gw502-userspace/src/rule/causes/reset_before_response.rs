@@ -35,8 +35,7 @@ pub(super) static RULE: Rule = Rule {
             Step::new(
                 "journalctl -u {unit} --since {since} --no-pager",
                 "what the program says of it",
-            )
-            .or("journalctl -u UNIT -n 50 --no-pager"),
+            ),
             Step::app(
                 "php-fpm",
                 "grep -E 'terminat|SIGKILL|max_children' /var/log/php*-fpm.log",

@@ -29,8 +29,7 @@ pub(super) static RULE: Rule = Rule {
             Step::new(
                 "journalctl -u {unit} --since {since} --no-pager",
                 "whether the program says that a body was too large",
-            )
-            .or("journalctl -u UNIT -n 50 --no-pager"),
+            ),
             Step::new(
                 "{in_netns}curl -sv -o /dev/null --data-binary @FILE http://{endpoint}/PATH",
                 "the same upload without the proxy: curl shows an early answer",

@@ -30,8 +30,7 @@ pub(super) static RULE: Rule = Rule {
             Step::new(
                 "journalctl -u {unit} --since {since} --no-pager",
                 "what the program was busy with",
-            )
-            .or("journalctl -u UNIT -n 50 --no-pager"),
+            ),
             Step::new("top -H -p {pid}", "whether its threads work or wait"),
             Step::app(
                 "php-fpm",

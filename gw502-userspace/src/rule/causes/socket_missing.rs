@@ -44,13 +44,11 @@ pub(super) static RULE: Rule = Rule {
             ),
         ],
         fix: &[
-            Step::new("systemctl restart {unit}", "starts the program again")
-                .or("systemctl restart UNIT"),
+            Step::new("systemctl restart {unit}", "starts the program again"),
             Step::new(
                 "systemctl edit {unit}    # [Service] RuntimeDirectory=NAME",
                 "systemd makes /run/NAME at each start, with the right owner",
-            )
-            .or("systemctl edit UNIT    # [Service] RuntimeDirectory=NAME"),
+            ),
             Step::proxy(
                 "nginx",
                 "fastcgi_pass unix:PATH;",

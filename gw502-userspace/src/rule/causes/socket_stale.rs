@@ -43,13 +43,11 @@ pub(super) static RULE: Rule = Rule {
             Step::new(
                 "systemctl restart {unit}",
                 "starts the program again; it replaces the stale file",
-            )
-            .or("systemctl restart UNIT"),
+            ),
             Step::new(
                 "rm {path}",
                 "if it says `address in use` and nobody listens: then start it",
-            )
-            .or("rm PATH"),
+            ),
         ],
     },
     sentence,

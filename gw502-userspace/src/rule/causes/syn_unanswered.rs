@@ -20,6 +20,7 @@ pub(super) static RULE: Rule = Rule {
             "The host is down or its address is wrong, behind a router that does not say so.",
             "The upstream's accept queue is full: its kernel then ignores SYNs.",
             "The way back is another one (asymmetric routing), and something there drops the answer.",
+            "systemd's `IPAddressDeny=` of the proxy's or the upstream's unit: it drops in silence.",
         ],
         check: &[
             Step::new(
@@ -61,8 +62,8 @@ pub(super) static RULE: Rule = Rule {
             ),
             Step::proxy(
                 "caddy",
-                "transport http { dial_timeout 3s }",
-                "Caddy: the same",
+                "transport http { dial_timeout 1s }",
+                "Caddy: 3 s is its default",
             ),
             Step::proxy(
                 "apache2",

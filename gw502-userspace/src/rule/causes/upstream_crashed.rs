@@ -53,7 +53,7 @@ pub(super) static RULE: Rule = Rule {
             ),
             Step::new(
                 "systemctl show -p MemoryMax,MemoryPeak,NRestarts {unit}",
-                "its memory limit, its peak (systemd 255 and newer), how often it was restarted",
+                "its memory limit, its peak (newer systemd only), how often it was restarted",
             ),
         ],
         fix: &[
@@ -75,8 +75,7 @@ pub(super) static RULE: Rule = Rule {
             Step::new(
                 "systemctl edit {unit}    # [Service] MemoryMax=… Restart=on-failure",
                 "more memory, and a restart when it has ended",
-            )
-            .or("systemctl edit UNIT    # [Service] MemoryMax=… Restart=on-failure"),
+            ),
             Step::proxy(
                 "nginx",
                 "proxy_next_upstream error timeout;",

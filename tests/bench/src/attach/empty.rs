@@ -8,6 +8,7 @@ use aya::programs::fentry::FEntryLink;
 use aya::programs::fexit::FExitLink;
 use aya::programs::kprobe::KProbeLink;
 use aya::programs::tp_btf::BtfTracePointLink;
+use aya::programs::trace_point::TracePointLink;
 use aya::{Btf, Ebpf, EbpfLoader};
 use gw502_common::hooks::{Backend, Hook, Place};
 
@@ -23,11 +24,13 @@ pub(crate) enum Link {
     Entry(FEntryLink),
     Return(FExitLink),
     Kprobe(KProbeLink),
+    SystemCall(TracePointLink),
 }
 
 /// Name of the program in the object that stands for the one of `hook`.
 pub(crate) const fn stand_in(hook: &Hook) -> &'static str {
     match (hook.backend, hook.place) {
+        (Backend::SyscallTracepoint, _) => "empty_tp",
         (_, Place::Tracepoint) => "empty_tpbtf",
         (Backend::Fentry, Place::Entry) => "empty_fentry",
         (Backend::Fentry, Place::Return) => "empty_fexit",
@@ -50,6 +53,7 @@ impl Empty {
                 Program::FEntry(program) => program.load(hook.target, &btf)?,
                 Program::FExit(program) => program.load(hook.target, &btf)?,
                 Program::KProbe(program) => program.load()?,
+                Program::TracePoint(program) => program.load()?,
                 other => bail!("a {:?} is on no hook of gw502", other.prog_type()),
             }
             Ok((hook, ebpf))
@@ -97,6 +101,10 @@ fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<Link> {
         Program::KProbe(program) => {
             let id = program.attach(hook.target, 0)?;
             Link::Kprobe(program.take_link(id)?)
+        }
+        Program::TracePoint(program) => {
+            let id = program.attach("syscalls", hook.target)?;
+            Link::SystemCall(program.take_link(id)?)
         }
         other => bail!("a {:?} is on no hook of gw502", other.prog_type()),
     })

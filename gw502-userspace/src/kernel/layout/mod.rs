@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use btf_rs::{Btf, EnumMember, Member, Type};
-use gw502_common::kernel_fields::{KERNEL_FIELDS, KernelField};
+use gw502_common::kernel_fields::{KERNEL_FIELDS, KernelField, NEIGHBOUR_FAILED, SEND_RESET};
+use gw502_common::settings;
 
 /// Why a layout could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -18,22 +19,6 @@ pub enum LayoutError {
         /// What reading it said.
         #[source]
         source: btf_rs::Error,
-    },
-    /// A struct does not exist.
-    #[error("the kernel has no struct `{name}` (needed for `{path}`)")]
-    NoStruct {
-        /// The struct.
-        name: String,
-        /// The member it was needed for.
-        path: &'static str,
-    },
-    /// A member does not exist.
-    #[error("the kernel has no member `{member}` on the way to `{path}`")]
-    NoMember {
-        /// The missing part.
-        member: String,
-        /// The whole path.
-        path: &'static str,
     },
     /// A member cannot be read as the table says.
     #[error("the kernel's `{path}` is {got}, not {expected} bytes")]
@@ -56,15 +41,47 @@ pub enum LayoutError {
     },
 }
 
-/// Offsets of every field of the table, and what signatures differ between kernels.
+/// A field that this kernel does not have: what needs it cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Lacking {
+    /// A struct does not exist.
+    #[error("the kernel has no struct `{name}` (needed for `{path}`)")]
+    Struct {
+        /// The struct.
+        name: String,
+        /// The member it was needed for.
+        path: &'static str,
+    },
+    /// A member does not exist.
+    #[error("the kernel has no member `{member}` on the way to `{path}`")]
+    Member {
+        /// The missing part.
+        member: String,
+        /// The whole path.
+        path: &'static str,
+    },
+}
+
+/// Offsets of the fields of the table, and what signatures differ between kernels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelLayout {
     /// Global name and byte offset, in the table's order.
     pub offsets: Vec<(&'static str, u64)>,
+    /// Fields that this kernel does not have, by global name.
+    pub lacking: Vec<(&'static str, Lacking)>,
     /// Whether `tcp_send_reset` passes the reason (Linux 6.10+).
     pub send_reset_reason: bool,
     /// The number of the drop reason `NEIGH_FAILED` (Linux 5.18+); it changes between kernels.
     pub neighbour_failed: Option<u32>,
+    /// The number of the drop reason `TCP_LISTEN_OVERFLOW` (Linux 6.18+).
+    pub listen_overflow: Option<u32>,
+    /// Where in `struct net` the first byte of `tcp_abort_on_overflow` is.
+    pub abort_on_overflow: Option<u64>,
+    /// Whether a task can be preempted while it reads under RCU (`CONFIG_PREEMPT_RCU`), as BPF
+    /// programs do.
+    pub preemptible_rcu: bool,
+    /// Whether SRCU has its fast flavour (Linux 6.15+).
+    pub fast_srcu: bool,
 }
 
 /// Reads the BTF of `path` and resolves the whole table.
@@ -78,46 +95,63 @@ pub fn read(path: &Path) -> Result<KernelLayout, LayoutError> {
 
 /// Resolves the whole table in `btf`.
 pub fn resolve(btf: &Btf) -> Result<KernelLayout, LayoutError> {
-    let offsets = KERNEL_FIELDS
-        .into_iter()
-        .flatten()
-        .map(|field| Ok((field.global, offset(btf, field)?)))
-        .collect::<Result<_, LayoutError>>()?;
+    let (mut offsets, mut lacking) = (Vec::new(), Vec::new());
+    for field in KERNEL_FIELDS {
+        match offset(btf, field)? {
+            Ok(offset) => offsets.push((field.global, offset)),
+            Err(lack) => lacking.push((field.global, lack)),
+        }
+    }
     // The traced function gets a context pointer before the tracepoint's own arguments.
-    let send_reset_reason = arguments(btf, "btf_trace_tcp_send_reset").is_some_and(|n| n > 3);
+    let send_reset_reason = arguments(btf, SEND_RESET).is_some_and(|n| n > 3);
+    let (of, name) = NEIGHBOUR_FAILED;
     Ok(KernelLayout {
         offsets,
+        lacking,
         send_reset_reason,
-        neighbour_failed: value(btf, "skb_drop_reason", "SKB_DROP_REASON_NEIGH_FAILED"),
+        neighbour_failed: value(btf, of, name),
+        listen_overflow: value(btf, of, "SKB_DROP_REASON_TCP_LISTEN_OVERFLOW"),
+        abort_on_overflow: abort_on_overflow(btf),
+        preemptible_rcu: has_member(btf, "task_struct", "rcu_read_lock_nesting"),
+        fast_srcu: structure(btf, "srcu_ctr").is_some(),
     })
 }
 
-fn offset(btf: &Btf, field: &KernelField) -> Result<u64, LayoutError> {
+/// A byte since Linux 5.15, an `int` before: little-endian, so that its first byte tells.
+fn abort_on_overflow(btf: &Btf) -> Option<u64> {
+    let field = |size| KernelField {
+        global: settings::ABORT_ON_OVERFLOW,
+        path: "net.ipv4.sysctl_tcp_abort_on_overflow",
+        size,
+    };
+    let found = [1, 4].map(|size| offset(btf, &field(size)).ok()?.ok());
+    found.into_iter().flatten().next()
+}
+
+/// Where the field is, or what of it the kernel does not have.
+fn offset(btf: &Btf, field: &KernelField) -> Result<Result<u64, Lacking>, LayoutError> {
     let damaged = |source| LayoutError::Damaged {
         path: field.path,
         source,
     };
     let mut parts = field.path.split('.');
     let root = parts.next().unwrap_or_default();
-    let mut here = btf
-        .resolve_types_by_name(root)
-        .ok()
-        .and_then(|types| types.into_iter().find(|t| matches!(t, Type::Struct(_))))
-        .ok_or_else(|| LayoutError::NoStruct {
+    let Some(mut here) = structure(btf, root) else {
+        return Ok(Err(Lacking::Struct {
             name: root.to_owned(),
             path: field.path,
-        })?;
+        }));
+    };
 
     let mut bits = 0;
     for part in parts {
         let (name, element) = index(part);
-        let (member, before) =
-            find(btf, &here, name)
-                .map_err(damaged)?
-                .ok_or_else(|| LayoutError::NoMember {
-                    member: name.to_owned(),
-                    path: field.path,
-                })?;
+        let Some((member, before)) = find(btf, &here, name).map_err(damaged)? else {
+            return Ok(Err(Lacking::Member {
+                member: name.to_owned(),
+                path: field.path,
+            }));
+        };
         if member.bitfield_size().is_some_and(|bits| bits > 0) {
             let (got, expected) = ("a bit-field".to_owned(), field.size);
             return Err(LayoutError::Shape {
@@ -137,7 +171,7 @@ fn offset(btf: &Btf, field: &KernelField) -> Result<u64, LayoutError> {
     }
     let size = size_of(btf, &here).map_err(damaged)?;
     if size == Some(field.size) {
-        return Ok(bits / 8);
+        return Ok(Ok(bits / 8));
     }
     let got = size.map_or_else(
         || format!("a {}", here.name()),
@@ -223,6 +257,15 @@ fn value(btf: &Btf, of: &str, name: &str) -> Option<u32> {
     members.iter().find(called).map(EnumMember::val)
 }
 
+fn structure(btf: &Btf, name: &str) -> Option<Type> {
+    let mut types = btf.resolve_types_by_name(name).ok()?.into_iter();
+    types.find(|found| matches!(found, Type::Struct(_)))
+}
+
+fn has_member(btf: &Btf, of: &str, name: &str) -> bool {
+    structure(btf, of).is_some_and(|found| find(btf, &found, name).is_ok_and(|m| m.is_some()))
+}
+
 /// Number of parameters of the function behind the typedef `name`.
 fn arguments(btf: &Btf, name: &str) -> Option<usize> {
     let typedef = btf.resolve_types_by_name(name).ok()?.into_iter().next()?;
@@ -233,3 +276,6 @@ fn arguments(btf: &Btf, name: &str) -> Option<usize> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
