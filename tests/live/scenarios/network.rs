@@ -18,8 +18,7 @@ use gw502_tests::upstream::{Behaviour, Upstream};
 use super::stage::{LATE, Outcome, Stage};
 use super::{SOME, Scenario, scenario};
 
-/// Drops by netfilter are not seen yet.
-const DROPPED: &str = "timeout/syn-unanswered";
+const DROPPED: &str = "timeout/firewall-dropped";
 const PROHIBITED: &str = "unreachable/admin-prohibited";
 
 const REFUSED: &str = "111: Connection refused";
@@ -146,7 +145,12 @@ pub(super) const ALL: &[Scenario] = &[
     across("ports_exhausted", "local/port-exhaustion", ports_exhausted),
     across("two_hosts_with_one_address", "refused/refused", two_hosts),
     across("accept_queue_full", "timeout/accept-queue-full", queue_full),
-    across("full_queue_resets", "reset/queue-full-reset", queue_resets).over(Path::Delayed),
+    across(
+        "full_queue_resets",
+        "refused/queue-full-reset",
+        queue_resets,
+    )
+    .over(Path::Delayed),
 ];
 
 /// Between two namespaces: it matters who answers.

@@ -54,21 +54,15 @@ pub(super) const ALL: &[Scenario] = &[
         upload(stage, Last::Reset, "104: Connection reset by peer) while")
     }),
     scenario("reset_on_accept", "reset/reset-after-accept", |stage| {
-        let upstream = upstream(stage, Behaviour::ResetOnAccept);
-        requests(stage, upstream.address(), "104: Connection reset by peer")
+        on_accept(
+            stage,
+            Behaviour::ResetOnAccept,
+            &["104: Connection reset by peer"],
+        )
     })
     .through(Kind::NginxStream),
     scenario("closed_on_accept", "closed/closed-after-accept", |stage| {
-        let upstream = upstream(stage, Behaviour::CloseOnAccept);
-        let proxy = stage.proxy(upstream.address());
-        stage.send(&proxy, "", SOME);
-        let attempts = proxy.wait_log(SOME).attempts;
-        let counts = Counts {
-            failed: attempts,
-            ..Counts::good(attempts)
-        };
-        let outcome = stage.counted(&proxy, upstream.address(), counts, &[]);
-        outcome.unlogged()
+        on_accept(stage, Behaviour::CloseOnAccept, &[]).unlogged()
     })
     .through(Kind::HaproxyTcp),
     scenario(
@@ -123,6 +117,21 @@ fn frozen(stage: &Stage) -> Outcome {
     let words = slow_words(proxy.kind());
     let outcome = stage.outcome(&proxy, app.address(), SOME, &[words]);
     outcome.with_evidence("node")
+}
+
+/// Every connection was established, whatever the proxy had seen of that when it met the end.
+fn on_accept(stage: &Stage, behaviour: Behaviour, words: &[&'static str]) -> Outcome {
+    let upstream = upstream(stage, behaviour);
+    let proxy = stage.proxy(upstream.address());
+    stage.send(&proxy, "", SOME);
+    let attempts = proxy.wait_log(SOME).attempts;
+    let accepted = upstream.counts().accepted;
+    let counts = Counts {
+        attempts,
+        established: usize::try_from(accepted).unwrap_or_default(),
+        failed: attempts,
+    };
+    stage.counted(&proxy, upstream.address(), counts, words)
 }
 
 fn upload(stage: &Stage, last: Last, words: &'static str) -> Outcome {
