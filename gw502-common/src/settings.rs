@@ -29,6 +29,9 @@ pub const NEIGHBOUR_FAILED: &str = "CFG_NEIGHBOUR_FAILED";
 /// the place that is told is the one or the other, as the compiler ended the call.
 pub const NEIGHBOUR_CODE: &str = "CFG_NEIGHBOUR_CODE";
 
+/// `u32`: this kernel's number for the drop reason `NETFILTER_DROP`; zero when it has none.
+pub const NETFILTER_DROP: &str = "CFG_NETFILTER_DROP";
+
 /// `u32`: this kernel's number for the drop reason `TCP_LISTEN_OVERFLOW`; zero when it has none.
 pub const LISTEN_OVERFLOW: &str = "CFG_LISTEN_OVERFLOW";
 
@@ -44,7 +47,7 @@ pub const TRACEPOINTS_PREEMPTED: &str = "CFG_TRACEPOINTS_PREEMPTED";
 pub const FUNCTIONS_PREEMPTED: &str = "CFG_FUNCTIONS_PREEMPTED";
 
 /// Every setting.
-pub const ALL: [&str; 11] = [
+pub const ALL: [&str; 12] = [
     ALL_PROCESSES,
     SEND_RESET_REASON,
     UPSTREAMS,
@@ -52,6 +55,7 @@ pub const ALL: [&str; 11] = [
     CGROUP_LEVEL,
     NEIGHBOUR_FAILED,
     NEIGHBOUR_CODE,
+    NETFILTER_DROP,
     LISTEN_OVERFLOW,
     ABORT_ON_OVERFLOW,
     TRACEPOINTS_PREEMPTED,

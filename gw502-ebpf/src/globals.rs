@@ -46,6 +46,10 @@ pub(crate) static CFG_NEIGHBOUR_FAILED: u32 = 0;
 #[unsafe(no_mangle)]
 pub(crate) static CFG_NEIGHBOUR_CODE: [u64; 4] = [0; 4];
 
+/// See [`gw502_common::settings::NETFILTER_DROP`].
+#[unsafe(no_mangle)]
+pub(crate) static CFG_NETFILTER_DROP: u32 = 0;
+
 /// See [`gw502_common::settings::LISTEN_OVERFLOW`].
 #[unsafe(no_mangle)]
 pub(crate) static CFG_LISTEN_OVERFLOW: u32 = 0;

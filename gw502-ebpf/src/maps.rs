@@ -11,6 +11,7 @@ use gw502_common::wire::{
 };
 
 use crate::again::Event;
+use crate::capability::drops::Lately;
 
 /// Failure records on their way to user space. 256 KiB hold over a thousand: some seconds of a
 /// storm even if the reader is scheduled late.
@@ -120,6 +121,15 @@ pub(crate) static QUEUES: LruHashMap<UpstreamKey, QueueCounts> =
 #[map]
 pub(crate) static ICMP_ERRORS: LruHashMap<Attempt, IcmpError> =
     LruHashMap::with_max_entries(4096, 0);
+
+/// Connects of which netfilter dropped a SYN, or the answer to one. An LRU, as above.
+#[map]
+pub(crate) static FILTERED: LruHashMap<Attempt, u8> = LruHashMap::with_max_entries(4096, 0);
+
+/// Second by second, how many SYNs that netfilter dropped were looked at on this CPU: a flood of them
+/// must not cost more than a glance each. One slot.
+#[map]
+pub(crate) static FILTERED_LATELY: PerCpuArray<Lately> = PerCpuArray::with_max_entries(1, 0);
 
 /// Where sockets began and stopped to listen on this host, by address. An LRU, like the two below:
 /// what is too old to be found explains nothing, and the plain cause stands.

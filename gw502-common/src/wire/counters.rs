@@ -58,11 +58,14 @@ pub enum LossReason {
     ServersFull = 7,
     /// A `connect()` was seen to begin, and not to return: its failure, if it failed, was not seen.
     ReturnMissed = 8,
+    /// Netfilter dropped more SYNs in a second than are looked at on one CPU: a connection that it
+    /// dropped may keep its plain cause.
+    FilteredUnseen = 9,
 }
 
 impl LossReason {
     /// Every reason, in the order of the map.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::RingFull,
         Self::ConnectionsFull,
         Self::UpstreamsFull,
@@ -72,6 +75,7 @@ impl LossReason {
         Self::CallsFull,
         Self::ServersFull,
         Self::ReturnMissed,
+        Self::FilteredUnseen,
     ];
 
     /// The name in metrics, JSON and summaries.
@@ -86,6 +90,7 @@ impl LossReason {
             Self::CallsFull => "calls_full",
             Self::ServersFull => "servers_full",
             Self::ReturnMissed => "return_missed",
+            Self::FilteredUnseen => "filtered_unseen",
         }
     }
 }

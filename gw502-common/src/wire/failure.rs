@@ -167,8 +167,10 @@ wire_struct! {
         pub untouched: u8,
         /// When the proxy gave up: whether a client of it had just left, see [`super::clients`].
         pub clients: u8,
+        /// 1 when netfilter on this host dropped a SYN of this connection, or the answer to it.
+        pub filtered: u8,
         /// Zero.
-        pub pad: [u8; 3],
+        pub pad: [u8; 2],
         /// Local address; IPv4 as `::ffff:a.b.c.d`.
         pub saddr: [u8; 16],
     }

@@ -31,7 +31,7 @@ use crate::filter;
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Process;
 use crate::kernel::{boot_ns, opaque};
-use crate::maps::CONNECTIONS;
+use crate::maps::{CONNECTIONS, FILTERED};
 
 /// The second program of the pair runs right after the first; interrupts may come in between.
 const SAME_START_NS: u64 = 100_000_000;
@@ -205,6 +205,7 @@ fn ended(sock: Sock, connection: &mut Connection, old: u8, new: u8) -> Lost {
         if facts.icmp_origin == 0 {
             count::settle(icmp_errors::answered(&flow, &mut facts));
         }
+        facts.filtered = FILTERED.get_ptr(&flow).is_some() as u8;
     }
     let now_ns = boot_ns();
     let ending = opaque(ending(connection, &facts, now_ns));

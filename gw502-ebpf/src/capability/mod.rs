@@ -5,7 +5,7 @@ mod accept_queues;
 mod calls;
 mod clients;
 mod connection;
-mod drops;
+pub(crate) mod drops;
 mod icmp_errors;
 mod resets;
 mod retransmits;

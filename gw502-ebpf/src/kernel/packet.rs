@@ -11,6 +11,11 @@ use crate::kernel::probe;
 /// The SYN bit and where it stands, RFC 9293 3.1.
 const FLAGS: usize = 13;
 const SYN: u8 = 2;
+const ACK: u8 = 16;
+/// `IPPROTO_TCP`, and where an IP header says what follows it.
+const TCP: u8 = 6;
+const PROTOCOL_V4: usize = 9;
+const NEXT_V6: usize = 6;
 /// Where the addresses stand: RFC 791 3.1, RFC 8200 3.
 const ADDRESSES_V4: usize = 12;
 const ADDRESSES_V6: usize = 8;
@@ -78,6 +83,31 @@ pub(crate) fn ports(tcp: *const u8, flow: &mut Attempt) {
 #[inline(always)]
 pub(crate) fn is_syn(tcp: *const u8) -> bool {
     read::<u8>(tcp.wrapping_add(FLAGS)) & SYN != 0
+}
+
+#[inline(always)]
+pub(crate) fn is_ack(tcp: *const u8) -> bool {
+    read::<u8>(tcp.wrapping_add(FLAGS)) & ACK != 0
+}
+
+/// Whether a TCP header follows the IP header. (With IPv6 options in between it is not found.)
+#[inline(always)]
+pub(crate) fn is_tcp(ip: *const u8) -> bool {
+    let at = if read::<u8>(ip) >> 4 == 6 {
+        NEXT_V6
+    } else {
+        PROTOCOL_V4
+    };
+    read::<u8>(ip.wrapping_add(at)) == TCP
+}
+
+/// The same connect seen from the answer to its SYN, which bears the number after the SYN's.
+#[inline(always)]
+pub(crate) fn turn(tcp: *const u8, flow: &mut Attempt) {
+    let acknowledged = u32::from_be_bytes(read(tcp.wrapping_add(8)));
+    (flow.from, flow.to) = (flow.to, flow.from);
+    (flow.from_port, flow.to_port) = (flow.to_port, flow.from_port);
+    flow.isn = acknowledged.wrapping_sub(1);
 }
 
 #[inline(always)]

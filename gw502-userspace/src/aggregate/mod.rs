@@ -64,7 +64,7 @@ impl UpstreamId {
     }
 
     /// Whether it may have an account of its own, which takes room for its name.
-    pub fn is_sound(&self) -> bool {
+    pub const fn is_sound(&self) -> bool {
         match &self.upstream {
             Upstream::Tcp(_) => true,
             Upstream::Unix { path } => path.len() <= LONGEST_PATH,

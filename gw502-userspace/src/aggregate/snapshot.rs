@@ -56,10 +56,10 @@ mod tests {
     use super::*;
     use crate::event::{Endpoint, Upstream};
 
-    fn id(port: u16) -> Option<UpstreamId> {
+    fn id(port: u16) -> UpstreamId {
         let address = std::net::Ipv4Addr::LOCALHOST.into();
         let upstream = Upstream::Tcp(Endpoint { address, port });
-        Some(UpstreamId { upstream, netns: 1 })
+        UpstreamId { upstream, netns: 1 }
     }
 
     fn counted(attempts: &[u64]) -> Counted {
@@ -68,7 +68,7 @@ mod tests {
                 attempts: *attempts,
                 ..Totals::default()
             };
-            (id(port), totals)
+            (Some(id(port)), totals)
         };
         Counted {
             upstreams: (1..).zip(attempts).map(of).collect(),

@@ -145,10 +145,11 @@ fn verdict(ended: &Ended, waits: &mut Waits) -> Verdict {
         Ending::SynTimedOut => connect(
             Cause::SynUnanswered,
             Some(errno::ETIMEDOUT),
-            vec![
-                no_answer(connection),
-                Evidence::GaveUp { by: Party::Kernel },
-            ],
+            [
+                unanswered(connection, socket),
+                vec![Evidence::GaveUp { by: Party::Kernel }],
+            ]
+            .concat(),
         ),
         Ending::SynAbandoned => syn_abandoned(ended, waits),
         Ending::NoLocalPort => connect(
@@ -171,7 +172,7 @@ fn syn_abandoned(ended: &Ended, waits: &mut Waits) -> Verdict {
     let FailureRecord {
         connection, socket, ..
     } = &ended.record;
-    let mut evidence = vec![no_answer(connection)];
+    let mut evidence = unanswered(connection, socket);
     let cause = if connection.syn_retransmits > 0 {
         Cause::SynUnanswered
     } else {
@@ -210,10 +211,15 @@ fn gave_up(
     (Cause::Cancelled, None)
 }
 
-const fn no_answer(connection: &Connection) -> Evidence {
-    Evidence::NoAnswer {
+/// That nothing answered the SYN, and whether it, or its answer, was seen to be dropped.
+fn unanswered(connection: &Connection, socket: &SocketFacts) -> Vec<Evidence> {
+    let no_answer = Evidence::NoAnswer {
         syns_sent: connection.syn_retransmits.saturating_add(1),
-    }
+    };
+    let filtered = (socket.filtered != 0).then(|| Evidence::DroppedHere {
+        reason: "NETFILTER_DROP".to_owned(),
+    });
+    [Some(no_answer), filtered].into_iter().flatten().collect()
 }
 
 /// The error on the socket, the hard one first.

@@ -102,9 +102,14 @@ impl Engine {
 
     /// Takes in the last word of a recording, which has no moment of its own.
     pub fn end(&mut self, counted: &Counted) {
-        let (_, now_ns) = self.span_ns.unwrap_or_default();
         self.counters(&counted.upstreams, Some(&counted.losses));
         self.skips.clone_from(&counted.skips);
+        self.close();
+    }
+
+    /// Nothing more comes: what came since the last whole interval counts as well.
+    pub fn close(&mut self) {
+        let (_, now_ns) = self.span_ns.unwrap_or_default();
         for (id, track) in &mut self.tracks {
             let totals = self.counted.get(&Some(id.clone())).copied();
             track.close(now_ns, totals.unwrap_or_default());
@@ -180,4 +185,4 @@ impl Engine {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -15,9 +15,6 @@ use crate::kernel::{cgroup, processes};
 /// How long it holds whose the sockets of this host are. Nanoseconds.
 const FRESH_NS: u64 = 2_000_000_000;
 
-/// How long it holds that a socket is nobody's. Nanoseconds.
-const NEW_NS: u64 = 100_000_000;
-
 /// Cgroups remembered at most; a full book starts afresh.
 const CAPACITY: usize = 1024;
 
@@ -25,8 +22,8 @@ const CAPACITY: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Owners {
     root: KernelRoot,
-    /// The process of lowest pid that holds a socket, by its inode.
-    holders: BTreeMap<u32, u32>,
+    /// The process of lowest pid that holds a socket, by its inode; `None` when none was found.
+    holders: BTreeMap<u32, Option<u32>>,
     /// `CLOCK_BOOTTIME` when that was looked up, nanoseconds.
     looked_ns: Option<u64>,
     cgroups: BTreeMap<u64, Option<String>>,
@@ -47,15 +44,13 @@ impl Owners {
         let age_ns = self
             .looked_ns
             .map_or(u64::MAX, |at_ns| now_ns.saturating_sub(at_ns));
-        let holds_ns = if self.holders.contains_key(&inode) {
-            FRESH_NS
-        } else {
-            NEW_NS
-        };
-        if age_ns > holds_ns {
+        if age_ns > FRESH_NS || !self.holders.contains_key(&inode) {
             self.look(now_ns);
+            // Nobody's: not looked for again so soon.
+            self.holders.entry(inode).or_default();
         }
-        self.of_pid(*self.holders.get(&inode)?)
+        let holder = self.holders.get(&inode).copied().flatten();
+        self.of_pid(holder?)
     }
 
     /// Who a running process is.
@@ -114,8 +109,8 @@ impl Owners {
                 let Ok(inode) = u32::try_from(inode) else {
                     continue;
                 };
-                let holder = self.holders.entry(inode).or_insert(pid);
-                *holder = pid.min(*holder);
+                let holder = self.holders.entry(inode).or_default();
+                *holder = Some(holder.map_or(pid, |known| known.min(pid)));
             }
         }
     }
@@ -221,6 +216,19 @@ mod tests {
         let path = "/user.slice/user-0.slice/session-1.scope/x";
         assert_eq!(unit(path).as_deref(), Some("session-1.scope"));
         assert_eq!(unit("/"), None);
+    }
+
+    #[test]
+    fn a_socket_that_is_new_is_found_at_once() {
+        use std::os::unix::fs::MetadataExt as _;
+        let mut owners = Owners::new(KernelRoot::new(None));
+        for now_ns in [1, 2] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let fd = std::os::fd::AsRawFd::as_raw_fd(&listener);
+            let inode = fs::metadata(format!("/proc/self/fd/{fd}")).unwrap().ino();
+            let owner = owners.of_socket(u32::try_from(inode).unwrap(), now_ns);
+            assert!(owner.is_some(), "look {now_ns}");
+        }
     }
 
     #[test]

@@ -206,6 +206,7 @@ impl Doctor {
 
     /// The diagnosis. `choice` is what a recording was to hold.
     fn finish(&mut self, choice: Option<&Choice>) -> Result<(), SinkError> {
+        self.engine.close();
         let time = |at_ns| text::time_of_day(at_ns, &self.origin);
         let place = Place {
             time: &time,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::live::{Flow, Live, Moment, failed};
 use super::setup;
-use crate::aggregate::{Changes, Counted, Tally};
+use crate::aggregate::{Changes, Counted, Snapshot, Tally};
 use crate::cli::Problem;
 use crate::cli::args::{Filter, RecordArgs};
 use crate::cli::exit::Exit;
@@ -76,6 +76,7 @@ async fn follow(
     })
     .await?;
     let counted = live.counted()?;
+    tape.last_counters(&counted)?;
     for portion in tape.left_out.portions() {
         tape.file.write_all(&Line::Unrecorded(portion).to_bytes())?;
     }
@@ -102,6 +103,8 @@ struct Tape<W> {
     changes: Changes,
     /// Before this, `CLOCK_BOOTTIME` nanoseconds, counters would take too much room.
     counters_not_before_ns: u64,
+    /// The last reading of the counters, `CLOCK_BOOTTIME` nanoseconds.
+    counted_ns: u64,
 }
 
 impl<W: io::Write> Tape<W> {
@@ -120,11 +123,13 @@ impl<W: io::Write> Tape<W> {
             left_out: Tally::default(),
             changes: Changes::default(),
             counters_not_before_ns: 0,
+            counted_ns: 0,
         })
     }
 
     /// Writes which counters have moved.
     fn counted(&mut self, counted: &Counted, at_ns: u64) -> io::Result<Flow> {
+        self.counted_ns = at_ns;
         if at_ns < self.counters_not_before_ns {
             return Ok(self.flow());
         }
@@ -136,6 +141,17 @@ impl<W: io::Write> Tape<W> {
             self.counters_not_before_ns = at_ns.saturating_add(pause_ns);
         }
         Ok(self.flow())
+    }
+
+    /// The counters at the end of the run, moved or not: until when nothing more failed.
+    fn last_counters(&mut self, counted: &Counted) -> io::Result<()> {
+        let at_ns = self.counted_ns;
+        let nothing = Snapshot {
+            at_ns,
+            ..Snapshot::default()
+        };
+        let snapshot = self.changes.at(at_ns, counted).unwrap_or(nothing);
+        self.file.write_all(&Line::Counters(snapshot).to_bytes())
     }
 
     /// Writes an event, or counts it.
@@ -318,6 +334,20 @@ mod tests {
         );
         // And it is not silent either.
         assert!(bytes >= seconds * COUNTERS_PER_SECOND / 2, "{bytes} bytes");
+    }
+
+    #[test]
+    fn the_last_counters_say_when_the_run_ended() {
+        let mut tape = Tape::start(Vec::new(), Header::of(&origin()), filter()).unwrap();
+        let counted = Counted::default();
+        tape.counted(&counted, 7_000_000_000).unwrap();
+        tape.last_counters(&counted).unwrap();
+        let mut reader = Reader::new(&tape.file[..]).unwrap();
+        let last = Snapshot {
+            at_ns: 7_000_000_000,
+            ..Snapshot::default()
+        };
+        assert_eq!(reader.next_line().unwrap(), Line::Counters(last));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub const fn sees(capability: Capability) -> &'static str {
         Capability::Resets => "every RST, received and sent",
         Capability::Retransmits => "SYNs and data sent again",
         Capability::Clients => "clients that left before their answer",
-        Capability::Drops => "segments that never left: no neighbour answered",
+        Capability::Drops => "segments that no neighbour answered for, SYNs that netfilter dropped",
         Capability::AcceptQueues => "connections that a listener on this host has no room for",
         Capability::IcmpErrors => "type and code of every ICMP error that answers a SYN",
     }
@@ -47,6 +47,10 @@ const HTTP2_CANCEL: Blind = blind(
 const NEIGHBOURS: Blind = blind(
     "failed-neighbours",
     "failed neighbours, which are named host-unreachable",
+);
+const FILTERED: Blind = blind(
+    "netfilter-drops",
+    "SYNs that netfilter drops here, which are named syn-unanswered",
 );
 const FAST_OPEN: Blind = blind("fast-open-by-sendto", "sendto(MSG_FASTOPEN)");
 const MANY_WAIT: Blind = blind(
@@ -85,7 +89,7 @@ pub const fn blind_to(capability: Capability, backend: Option<Backend>) -> &'sta
         (Capability::ConnectResults, Some(Backend::Kprobe)) => &[MPTCP, FAST_OPEN, MANY_WAIT],
         (Capability::ConnectResults, Some(_)) => &[MPTCP, FAST_OPEN],
         (Capability::Clients, Some(_)) => &[HTTP2_CANCEL],
-        (Capability::Drops, None) => &[NEIGHBOURS],
+        (Capability::Drops, None) => &[NEIGHBOURS, FILTERED],
         (Capability::AcceptQueues, None) => &[QUEUE_SYNS, QUEUE_HANDSHAKES],
         (Capability::AcceptQueues, Some(Backend::Tracepoint)) => &[QUEUE_SYNS, QUEUE_COOKIES],
         (Capability::IcmpErrors, None) => &[ICMPV6_CODES],

@@ -277,6 +277,7 @@ fn open(
     let all_processes = u32::from(watch.all_processes);
     let send_reset_reason = u32::from(layout.send_reset_reason);
     let neighbour_failed = layout.neighbour_failed.unwrap_or(0);
+    let netfilter_drop = layout.netfilter_drop.unwrap_or(0);
     let listen_overflow = layout.listen_overflow.unwrap_or(0);
     let abort_on_overflow = layout.abort_on_overflow.unwrap_or(0);
     let tracepoints_preempted = u32::from(preemption.tracepoints);
@@ -293,6 +294,7 @@ fn open(
         .override_global(settings::CGROUP_LEVEL, &level, true)
         .override_global(settings::NEIGHBOUR_FAILED, &neighbour_failed, true)
         .override_global(settings::NEIGHBOUR_CODE, &neighbour_code, true)
+        .override_global(settings::NETFILTER_DROP, &netfilter_drop, true)
         .override_global(settings::LISTEN_OVERFLOW, &listen_overflow, true)
         .override_global(settings::ABORT_ON_OVERFLOW, &abort_on_overflow, true)
         .override_global(

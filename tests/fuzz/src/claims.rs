@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::sync::LazyLock;
 
+use gw502_userspace::diagnose::{Engine, Place};
 use gw502_userspace::event::Failure;
 use gw502_userspace::intake::recording::{Header, Line, Reader};
 use gw502_userspace::render::text::Style;
@@ -12,6 +13,8 @@ use serde_json::Value;
 
 static FAILURE: LazyLock<Validator> =
     LazyLock::new(|| validator(include_str!("../../../docs/gw502.failure.1.schema.json")));
+static DIAGNOSIS: LazyLock<Validator> =
+    LazyLock::new(|| validator(include_str!("../../../docs/gw502.diagnosis.1.schema.json")));
 static SUMMARY: LazyLock<Validator> =
     LazyLock::new(|| validator(include_str!("../../../docs/gw502.summary.1.schema.json")));
 
@@ -61,6 +64,33 @@ pub(crate) fn summary(summary: &Summary, origin: &Origin) {
             &text::summary(summary, origin, style).replace('\n', " "),
         ));
     }
+}
+
+/// A diagnosis is one line of JSON an upstream, and text that a terminal does not obey; its failures
+/// are those of its upstreams, and it says the same when asked again.
+pub(crate) fn diagnosis(engine: &mut Engine, origin: &Origin) {
+    let time = |at_ns| text::time_of_day(at_ns, origin);
+    let place = Place {
+        time: &time,
+        host_netns: None,
+    };
+    let all = |_, _| true;
+    let report = engine.report(place, &all);
+    for diagnosis in &report.diagnoses {
+        json_line(&json::diagnosis(diagnosis, origin), &DIAGNOSIS);
+    }
+    let lines = text::report(&report, "", false, origin, &PLAIN);
+    assert!(lines.ends_with('\n'), "{lines:?}");
+    tame(&lines.replace('\n', " "));
+    for style in &TERMINALS {
+        let lines = text::report(&report, "", true, origin, style);
+        tame(&uncoloured(&lines.replace('\n', " ")));
+    }
+    for diagnosis in engine.changes(place, &all) {
+        tame(&text::change(&diagnosis, origin, &PLAIN).replace('\n', " "));
+    }
+    let again = engine.report(place, &all);
+    assert_eq!(again.diagnoses, report.diagnoses, "the same again");
 }
 
 /// Nor does a terminal obey an error, or any of its causes.

@@ -22,6 +22,7 @@ pub mod seeds;
 use gw502_common::wire::RecordHeader;
 use gw502_userspace::aggregate::Tally;
 use gw502_userspace::classify::Classifier;
+use gw502_userspace::diagnose::Engine;
 use gw502_userspace::intake::decode::decode as decode_record;
 use gw502_userspace::intake::recording::{self as format, Line, ReadError, Reader};
 use gw502_userspace::render::{Summary, Unrecorded};
@@ -74,18 +75,23 @@ fn read(bytes: &[u8]) {
     };
     let origin = reader.header().origin();
     let mut tally = Tally::default();
+    let mut engine = Engine::default();
     let mut left_out = 0_u64;
     let ended: Result<(), ReadError> = loop {
         match reader.next_line() {
             Ok(Line::Failure(failure)) => {
                 claims::failure(&failure, &origin);
                 tally.add(&failure);
+                engine.event(&failure, true);
             }
             Ok(Line::Unrecorded(portion)) => {
                 tally.add_portion(&portion);
+                engine.portion(&portion);
                 left_out = left_out.saturating_add(portion.events());
             }
             Ok(Line::End(counted)) => {
+                engine.end(&counted);
+                claims::diagnosis(&mut engine, &origin);
                 let unrecorded = Unrecorded {
                     events: left_out,
                     options: reader.header().choice().to_string(),
@@ -100,7 +106,7 @@ fn read(bytes: &[u8]) {
                 claims::summary(&summary, &origin);
                 break reader.finish();
             }
-            Ok(Line::Counters(_)) => {}
+            Ok(Line::Counters(snapshot)) => engine.snapshot(&snapshot),
             Ok(Line::Header(_)) => unreachable!("a second header is damage"),
             Err(error) => break Err(error),
         }

@@ -63,7 +63,9 @@ const SPOTS: [Spot; 4] = [
 ];
 
 /// Spots that other trials make.
-const MADE_ELSEWHERE: [(&str, &str); 8] = [
+const MADE_ELSEWHERE: [(&str, &str); 10] = [
+    ("netfilter-drops", "faults::syn_dropped"),
+    ("many-connects-wait", "sockets::apache_waits_a_while"),
     ("http2-cancel", "blind::http2_cancel"),
     ("failed-neighbours", "faults::no_neighbour"),
     ("unix-sockets", "filters::"),

@@ -97,15 +97,18 @@ pub(crate) const ALL: &[Case] = &[
         .is("unreachable/host-unreachable"),
     firewall("syn_dropped", Verdict::Drop)
         .says(SYN_UNANSWERED)
-        .is("timeout/syn-unanswered")
+        .is("timeout/firewall-dropped")
+        .or_blind_to("netfilter drops", "timeout/syn-unanswered")
         .on(EVERYWHERE),
     firewall("syn_dropped_v6", Verdict::Drop)
         .v6()
         .says(SYN_UNANSWERED)
-        .is("timeout/syn-unanswered"),
+        .is("timeout/firewall-dropped")
+        .or_blind_to("netfilter drops", "timeout/syn-unanswered"),
     case("syn_timeout_by_the_kernel", Fault::KernelGivesUp)
         .says(connect("110: Connection timed out"))
-        .is("timeout/syn-unanswered")
+        .is("timeout/firewall-dropped")
+        .or_blind_to("netfilter drops", "timeout/syn-unanswered")
         .on(VETH),
     case("no_neighbour", Fault::NoNeighbour)
         .says(NO_ROUTE)

@@ -165,8 +165,8 @@ pub(in crate::diagnose) fn race(comm: &str, idle_ms: u64, upstream: &str) -> Fai
 
 /// A run, second by second, mostly of 127.0.0.1:9000.
 #[derive(Debug, Default)]
-pub(in crate::diagnose) struct Script {
-    pub(in crate::diagnose) engine: Engine,
+pub(crate) struct Script {
+    pub(crate) engine: Engine,
     pub(in crate::diagnose) now_ns: u64,
     counted: Counted,
 }

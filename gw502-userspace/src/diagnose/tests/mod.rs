@@ -6,6 +6,42 @@ use self::made::{
 use super::*;
 use crate::event::{Evidence, Phase};
 
+/// One that was killed, beside one that is well.
+pub(crate) fn killed() -> Script {
+    let mut script = Script::new();
+    script.good(1).good_at(9001, 7).second();
+    for ago in 1..=35 {
+        script.fail(exited(4090, "SIGKILL", ago * 100)).wait_ms(100);
+    }
+    script.wait_ms(500).pass(0);
+    script
+}
+
+/// One that is well.
+pub(crate) fn well() -> Script {
+    let mut script = Script::new();
+    script
+        .good(100)
+        .second()
+        .good(100)
+        .second()
+        .good(100)
+        .second();
+    script
+}
+
+/// So many that fail alike.
+pub(crate) fn many(upstreams: u16) -> Script {
+    let mut script = Script::new();
+    for port in 9000..9000 + upstreams {
+        for _ in 0..4 {
+            script.fail(refused(port, 0));
+        }
+    }
+    script.second();
+    script
+}
+
 fn only(script: &Script) -> Diagnosis {
     let mut report = script.report();
     assert_eq!(report.diagnoses.len(), 1, "{report:?}");
@@ -286,6 +322,27 @@ fn a_recording_without_snapshots_is_judged_by_its_sums() {
     let report = engine.report(PLACE, &|_, _| true);
     assert_eq!(report.diagnoses[0].state, State::Failing);
     assert_eq!(report.diagnoses[0].attempts, 36);
+}
+
+/// A run may end at any moment after the last whole second.
+#[test]
+fn the_last_moments_count_as_well() {
+    let mut script = Script::new();
+    script
+        .good(1)
+        .second()
+        .fail(no_listener())
+        .wait_ms(100)
+        .second();
+    for _ in 0..9 {
+        script.fail(no_listener());
+    }
+    script.wait_ms(100).pass(0);
+    assert_eq!(only(&script).state, State::Degraded);
+    script.engine.close();
+    assert_eq!(only(&script).state, State::Failing);
+    script.engine.close();
+    assert_eq!(only(&script).state, State::Failing, "twice is once");
 }
 
 /// One that was cut off may not even have those.

@@ -73,6 +73,8 @@ pub struct KernelLayout {
     pub send_reset_reason: bool,
     /// The number of the drop reason `NEIGH_FAILED` (Linux 5.18+); it changes between kernels.
     pub neighbour_failed: Option<u32>,
+    /// The number of the drop reason `NETFILTER_DROP` (Linux 5.17+).
+    pub netfilter_drop: Option<u32>,
     /// The number of the drop reason `TCP_LISTEN_OVERFLOW` (Linux 6.18+).
     pub listen_overflow: Option<u32>,
     /// Where in `struct net` the first byte of `tcp_abort_on_overflow` is.
@@ -110,6 +112,7 @@ pub fn resolve(btf: &Btf) -> Result<KernelLayout, LayoutError> {
         lacking,
         send_reset_reason,
         neighbour_failed: value(btf, of, name),
+        netfilter_drop: value(btf, of, "SKB_DROP_REASON_NETFILTER_DROP"),
         listen_overflow: value(btf, of, "SKB_DROP_REASON_TCP_LISTEN_OVERFLOW"),
         abort_on_overflow: abort_on_overflow(btf),
         preemptible_rcu: has_member(btf, "task_struct", "rcu_read_lock_nesting"),

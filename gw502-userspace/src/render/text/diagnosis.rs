@@ -194,3 +194,86 @@ fn paragraph(text: &mut String, lead: &str, words: &str, style: &Style) {
         push(text, format_args!("{lead}{line}\n"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::clock::TimeAnchor;
+    use crate::diagnose::{Engine, Place};
+
+    fn shown(engine: &Engine) -> String {
+        let origin = Origin {
+            host: "edge-1".to_owned(),
+            kernel: "Linux 6.1.0".to_owned(),
+            id: 7,
+            anchor: TimeAnchor { offset_ns: 0 },
+            zone: TimeZone::UTC,
+        };
+        let style = Style {
+            colour: false,
+            width: None,
+        };
+        let time = |at_ns| time_of_day(at_ns, &origin);
+        let place = Place {
+            time: &time,
+            host_netns: None,
+        };
+        report(
+            &engine.report(place, &|_, _| true),
+            "",
+            false,
+            &origin,
+            &style,
+        )
+    }
+
+    #[test]
+    fn an_upstream_that_was_killed_reads_as_it_should() {
+        let text = shown(&crate::diagnose::tests::killed().engine);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(
+            lines[0],
+            "127.0.0.1:9000  failing since 00:00:02 (4.0 s)                35 of 36 attempts failed \
+             (97.2%)"
+        );
+        for line in [
+            "  Certain. Evidence:",
+            "  Next:",
+            "  nginx answers 502 meanwhile, unless it has another upstream.",
+            "healthy: 127.0.0.1:9001 (7 attempts, none failed)",
+            "nothing lost",
+        ] {
+            assert!(lines.contains(&line), "`{line}` is missing:\n{text}");
+        }
+        assert!(text.contains("app[4090]"), "{text}");
+    }
+
+    #[test]
+    fn nothing_wrong_is_two_lines_and_where_to_look_then() {
+        let text = shown(&crate::diagnose::tests::well().engine);
+        assert_eq!(
+            text,
+            "healthy: 127.0.0.1:9000 (300 attempts, none failed)\n\
+             If clients see a 502 all the same, TCP does not show why: gw502 explain not-visible\n\
+             nothing lost\n"
+        );
+    }
+
+    #[test]
+    fn of_many_the_worst_are_in_full_and_the_others_in_a_line() {
+        let text = shown(&crate::diagnose::tests::many(25).engine);
+        let headlines = text.lines().filter(|line| line.starts_with("127.0.0.1:"));
+        assert_eq!(headlines.count(), 25, "{text}");
+        assert_eq!(text.matches("  Next:").count(), IN_FULL, "{text}");
+        assert!(
+            text.starts_with("All 25 upstreams that were tried here fail alike"),
+            "{text}"
+        );
+        assert!(
+            text.contains("15 more in full: --output json, or --upstream"),
+            "{text}"
+        );
+    }
+}

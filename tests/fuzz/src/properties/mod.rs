@@ -1,5 +1,6 @@
 //! The same claims of inputs that proptest makes up, and what only a test can compare.
 
+mod diagnoses;
 mod endings;
 mod recordings;
 mod records;
