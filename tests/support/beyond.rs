@@ -6,16 +6,20 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::lab::{Family, Lab};
+use crate::lab::{Family, Lab, network};
 use crate::netns::Namespace;
 use crate::process::run;
 
 /// The device that joins the router and the host, by the same name on both sides.
 const DEVICE: &str = "link1";
 
-const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 50, 3, 1);
-const HOST: Ipv4Addr = Ipv4Addr::new(10, 50, 3, 2);
-const NETWORK: &str = "10.50.3.0/24";
+const ROUTER: u8 = 1;
+const HOST: u8 = 2;
+
+/// In the network behind the lab's.
+fn address(host: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 50, network() + 1, host)
+}
 
 /// A namespace that the proxy reaches through the upstream's.
 #[derive(Debug)]
@@ -33,14 +37,16 @@ impl Beyond {
             "ip",
             &[&link[..], &veth[..], &["netns", host.name()]].concat(),
         );
-        for (namespace, address) in [(router, ROUTER), (&host, HOST)] {
-            namespace.add_address(DEVICE, &format!("{address}/24"));
+        for (namespace, number) in [(router, ROUTER), (&host, HOST)] {
+            namespace.add_address(DEVICE, &format!("{}/24", address(number)));
             namespace.ip(&["link", "set", DEVICE, "up"]);
         }
         router.set_sysctl("net/ipv4/ip_forward", "1");
         let via = lab.upstream_address(Family::V4).to_string();
-        lab.proxy().ip(&["route", "add", NETWORK, "via", &via]);
-        host.ip(&["route", "add", "default", "via", &ROUTER.to_string()]);
+        let network = format!("{}/24", address(0));
+        lab.proxy().ip(&["route", "add", &network, "via", &via]);
+        let router = address(ROUTER).to_string();
+        host.ip(&["route", "add", "default", "via", &router]);
         Self(host)
     }
 
@@ -53,6 +59,6 @@ impl Beyond {
     /// Its address.
     #[must_use]
     pub fn address(&self) -> IpAddr {
-        HOST.into()
+        address(HOST).into()
     }
 }
