@@ -314,6 +314,7 @@ impl Failing {
             keep_alive: false,
             abort_on_close: false,
             upstream_options: "",
+            script: None,
             http2: false,
             logged: Logged::Requests,
         };

@@ -21,6 +21,7 @@ mod privilege;
 mod queues;
 mod recording;
 mod reuse;
+mod scenarios;
 mod scene;
 mod silence;
 mod sockets;
@@ -74,6 +75,7 @@ fn every_trial() -> Vec<Trial> {
         command_line::trials(),
         recording::trials(),
         demo::trials(),
+        scenarios::trials(),
         diagnose::trials(),
     ]
     .into_iter()

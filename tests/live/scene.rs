@@ -222,6 +222,7 @@ pub(crate) const fn settings(kind: Kind, upstream: Address) -> Settings {
         keep_alive: false,
         abort_on_close: false,
         upstream_options: "",
+        script: None,
         http2: false,
         logged: Logged::Requests,
     }

@@ -1,4 +1,4 @@
-//! A cgroup (v2) of a test's own.
+//! A cgroup of a test's own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,12 +16,47 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// Makes one below the root of the hierarchy.
+    /// Makes one below the root of the hierarchy of version 2.
     #[must_use]
     #[track_caller]
     pub fn new() -> Self {
-        let mount = mount_point();
-        sweep(&mount);
+        let mount = unified();
+        Self::below(
+            &mount.expect("a cgroup2 hierarchy: mount -t cgroup2 none /sys/fs/cgroup/unified"),
+        )
+    }
+
+    /// Makes one whose processes may use so much memory together, of version 2 or 1, whichever has
+    /// the controller.
+    #[must_use]
+    #[track_caller]
+    pub fn limited(bytes: u64) -> Self {
+        let unified = unified().filter(|mount| {
+            let controllers = fs::read_to_string(mount.join("cgroup.controllers"));
+            controllers.is_ok_and(|all| all.split_whitespace().any(|one| one == "memory"))
+        });
+        let (cgroup, file) = if let Some(mount) = unified {
+            fs::write(mount.join("cgroup.subtree_control"), "+memory")
+                .expect("root may give the controller to what is below");
+            (Self::below(&mount), "memory.max")
+        } else {
+            let mount = mounted("cgroup", "memory");
+            let mount = mount.expect("a memory controller: mount -t cgroup -o memory none /mnt");
+            (Self::below(&mount), "memory.limit_in_bytes")
+        };
+        fs::write(cgroup.path.join(file), bytes.to_string()).expect("our own cgroup");
+        cgroup
+    }
+
+    /// Moves a process into it. What it has already stays charged where it was.
+    #[track_caller]
+    pub fn take(&self, pid: u32) {
+        fs::write(self.path.join("cgroup.procs"), pid.to_string()).expect("a process that runs");
+    }
+
+    #[track_caller]
+    fn below(mount: &Path) -> Self {
+        sweep(mount);
         let name = scratch::unique_name();
         let path = mount.join(&name);
         fs::create_dir(&path).expect("root may make a cgroup");
@@ -69,16 +104,21 @@ impl Drop for Cgroup {
 }
 
 /// Where the hierarchy of version 2 is mounted.
+fn unified() -> Option<PathBuf> {
+    mounted("cgroup2", "")
+}
+
+/// Where a file system of this kind with this option is mounted.
 #[track_caller]
-fn mount_point() -> PathBuf {
+fn mounted(kind: &str, option: &str) -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/mounts").expect("the kernel lists its mounts");
     let mut lines = mounts.lines().map(|line| line.split(' '));
-    lines
-        .find_map(|mut fields| {
-            let at = fields.nth(1)?;
-            (fields.next()? == "cgroup2").then(|| PathBuf::from(at))
-        })
-        .expect("a cgroup2 hierarchy: mount -t cgroup2 none /sys/fs/cgroup/unified")
+    lines.find_map(|mut fields| {
+        let at = fields.nth(1)?;
+        let is_kind = fields.next()? == kind;
+        let has_option = fields.next()?.split(',').any(|one| one == option);
+        (is_kind && (option.is_empty() || has_option)).then(|| PathBuf::from(at))
+    })
 }
 
 /// Removes the cgroups of runs that have ended.

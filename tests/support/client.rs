@@ -76,6 +76,8 @@ impl fmt::Display for Answers {
 pub enum Request {
     /// `GET /`, then the end of the connection.
     Get,
+    /// `GET` of this path, then the end of the connection.
+    Ask(&'static str),
     /// `GET /`, and gone before a slow answer can come.
     Leave,
     /// Nothing: it connects and waits for the other side.
@@ -86,7 +88,7 @@ impl Request {
     /// How long the client waits for the answer.
     const fn patience(self) -> Duration {
         match self {
-            Self::Get | Self::Silence => PATIENCE,
+            Self::Get | Self::Ask(_) | Self::Silence => PATIENCE,
             Self::Leave => Duration::from_millis(200),
         }
     }
@@ -157,7 +159,11 @@ fn exchange(target: SocketAddr, request: Request) -> Answer {
     tolerate(stream.set_read_timeout(Some(request.patience())));
     tolerate(stream.set_write_timeout(Some(PATIENCE)));
     if request != Request::Silence {
-        let get = "GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
+        let path = match request {
+            Request::Ask(path) => path,
+            _ => "/",
+        };
+        let get = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n");
         if stream.write_all(get.as_bytes()).is_err() {
             return Answer::Closed;
         }

@@ -37,11 +37,38 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// Where in a host's way of packets a firewall looks at them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// What comes in for the host itself.
+    Input,
+    /// What the host itself sends.
+    Output,
+    /// What it passes on.
+    Forward,
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Input => "input",
+            Self::Output => "output",
+            Self::Forward => "forward",
+        })
+    }
+}
+
 /// Applies `verdict` to every TCP packet that enters `namespace` for `port`.
 #[track_caller]
 pub fn apply(namespace: &Namespace, port: u16, verdict: Verdict) {
+    apply_at(namespace, Hook::Input, port, verdict);
+}
+
+/// Applies `verdict` to every TCP packet for `port` that passes `hook` of `namespace`.
+#[track_caller]
+pub fn apply_at(namespace: &Namespace, hook: Hook, port: u16, verdict: Verdict) {
     let ruleset = format!(
-        "table inet faults {{\n chain input {{\n  type filter hook input priority 0; policy accept;\n  \
+        "table inet faults {{\n chain faults {{\n  type filter hook {hook} priority 0; policy accept;\n  \
          tcp dport {port} {verdict}\n }}\n}}\n"
     );
     let mut nft = namespace.enter(|| {

@@ -17,12 +17,11 @@ use crate::scratch::{self, Scratch};
 /// The device that joins the namespaces, by the same name on both sides.
 pub const DEVICE: &str = "link0";
 
-const PROXY_V4: Ipv4Addr = Ipv4Addr::new(10, 50, 2, 1);
-const UPSTREAM_V4: Ipv4Addr = Ipv4Addr::new(10, 50, 2, 2);
-const NOBODY_V4: Ipv4Addr = Ipv4Addr::new(10, 50, 2, 99);
-const PROXY_V6: Ipv6Addr = Ipv6Addr::new(0xfd50, 2, 0, 0, 0, 0, 0, 1);
-const UPSTREAM_V6: Ipv6Addr = Ipv6Addr::new(0xfd50, 2, 0, 0, 0, 0, 0, 2);
-const NOBODY_V6: Ipv6Addr = Ipv6Addr::new(0xfd50, 2, 0, 0, 0, 0, 0, 0x99);
+/// The hosts' numbers in the lab's network.
+const PROXY: u8 = 1;
+const UPSTREAM: u8 = 2;
+const SPARE: u8 = 3;
+const NOBODY: u8 = 99;
 
 /// The ends of a veth pair.
 const LEFT_MAC: &str = "02:00:00:00:02:01";
@@ -92,8 +91,8 @@ impl Lab {
             join_by_veth(&proxy, &upstream);
             None
         };
-        give_addresses(&proxy, PROXY_V4, PROXY_V6);
-        give_addresses(&upstream, UPSTREAM_V4, UPSTREAM_V6);
+        give_addresses(&proxy, v4(PROXY), v6(PROXY));
+        give_addresses(&upstream, v4(UPSTREAM), v6(UPSTREAM));
         if path == Path::Veth {
             introduce(&proxy, &upstream);
         }
@@ -130,8 +129,8 @@ impl Lab {
         match (self.path, family) {
             (Path::Loopback, Family::V4) => Ipv4Addr::LOCALHOST.into(),
             (Path::Loopback, Family::V6) => Ipv6Addr::LOCALHOST.into(),
-            (_, Family::V4) => UPSTREAM_V4.into(),
-            (_, Family::V6) => UPSTREAM_V6.into(),
+            (_, Family::V4) => v4(UPSTREAM).into(),
+            (_, Family::V6) => v6(UPSTREAM).into(),
         }
     }
 
@@ -140,7 +139,7 @@ impl Lab {
     pub fn proxy_address(&self) -> IpAddr {
         match self.path {
             Path::Loopback => Ipv4Addr::LOCALHOST.into(),
-            Path::Veth | Path::Delayed => PROXY_V4.into(),
+            Path::Veth | Path::Delayed => v4(PROXY).into(),
         }
     }
 
@@ -148,9 +147,15 @@ impl Lab {
     #[must_use]
     pub fn nobodys_address(&self, family: Family) -> IpAddr {
         match family {
-            Family::V4 => NOBODY_V4.into(),
-            Family::V6 => NOBODY_V6.into(),
+            Family::V4 => v4(NOBODY).into(),
+            Family::V6 => v6(NOBODY).into(),
         }
+    }
+
+    /// An address on the same link for whoever needs a second one.
+    #[must_use]
+    pub fn spare_address(&self) -> IpAddr {
+        v4(SPARE).into()
     }
 
     /// A directory for the test's files.
@@ -158,6 +163,24 @@ impl Lab {
     pub const fn scratch(&self) -> &Scratch {
         &self.scratch
     }
+}
+
+/// The third number of the addresses of this run, which the next odd number may share: of an address
+/// that two runs have at the same time gw502 does not know who listens there.
+pub(crate) fn network() -> u8 {
+    let run = u8::try_from(std::process::id() % 120).unwrap_or_default();
+    2 + 2 * run
+}
+
+/// A host's address; all are in `10.50.0.0/16`.
+fn v4(host: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 50, network(), host)
+}
+
+/// The same; all are in `fd50:2::/32`.
+fn v6(host: u8) -> Ipv6Addr {
+    let (run, host) = (network().into(), host.into());
+    Ipv6Addr::new(0xfd50, 2, run, 0, 0, 0, 0, host)
 }
 
 /// Removes what killed runs left behind: namespaces, processes in them, directories.
@@ -179,7 +202,10 @@ fn join_by_veth(left: &Namespace, right: &Namespace) {
 /// the next one comes a second later. IPv4 has no such start.
 #[track_caller]
 fn introduce(left: &Namespace, right: &Namespace) {
-    let ends = [(left, UPSTREAM_V6, RIGHT_MAC), (right, PROXY_V6, LEFT_MAC)];
+    let ends = [
+        (left, v6(UPSTREAM), RIGHT_MAC),
+        (right, v6(PROXY), LEFT_MAC),
+    ];
     for (namespace, neighbour, mac) in ends {
         let neighbour = neighbour.to_string();
         let known = ["neigh", "add", neighbour.as_str(), "lladdr", mac];

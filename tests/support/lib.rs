@@ -12,15 +12,18 @@
 //! | [`netns`]    | one network namespace: made, entered, swept away                             |
 //! | [`relay`]    | the slow path: two TUN devices, packets held back on the way                 |
 //! | [`firewall`] | faults made of packets: drops, rejects, ports that run out                   |
+//! | [`beyond`]   | a host behind the upstream's, reached through it                             |
 //! | [`route`]    | faults made of routes: `connect()` fails before anything leaves              |
 //! | [`upstream`] | servers that misbehave in a chosen way and count what they did               |
 //! | [`proxy`]    | nginx, `HAProxy` and Apache in the foreground, their processes, their logs   |
+//! | [`app`]      | Node, gunicorn and PHP-FPM, and what they do on demand                       |
 //! | [`client`]   | requests through the proxy, each on a connection of its own                  |
 //! | [`dialogue`] | one connection to the proxy, step by step                                    |
 //! | [`http2`]    | requests by HTTP/2, taken back                                               |
 //! | [`agent`]    | gw502 itself, seen from outside: events, summary, exit code                  |
 //! | [`expect`]   | one row of the table: what was made to happen against what was reported      |
 //! | [`report`]   | the table                                                                    |
+//! | [`matrix`]   | which cause was made to happen, and which one was diagnosed                  |
 //! | [`address`]  | where an upstream is: address and port, or a unix socket                     |
 //! | [`socket`]   | sockets the standard library does not make: not yet connected, MPTCP         |
 //! | [`sockets`]  | what the kernel says about the sockets of a namespace                        |
@@ -41,6 +44,8 @@ use libtest_mimic as _; // the live suite's
 
 pub mod address;
 pub mod agent;
+pub mod app;
+pub mod beyond;
 pub mod bpf;
 pub mod capture;
 pub mod cgroup;
@@ -53,6 +58,7 @@ pub mod firewall;
 pub mod http2;
 pub mod lab;
 pub mod machine;
+pub mod matrix;
 pub mod netns;
 pub mod process;
 pub mod proxy;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nix::unistd::Uid;
 
-use crate::agent;
+use crate::{agent, app};
 
 const PROGRAMS: [(&str, &str); 8] = [
     ("/usr/sbin/nginx", "nginx-light"),
@@ -20,6 +20,26 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("/usr/bin/setpriv", "util-linux"),
 ];
 
+/// App servers, which the scenarios alone need.
+const APPS: [(&str, &str); 2] = [
+    ("/usr/bin/node", "nodejs"),
+    ("/usr/bin/gunicorn", "gunicorn"),
+];
+
+/// One line for each app server that is missing, with what to do about it.
+#[must_use]
+pub fn missing_apps() -> Vec<String> {
+    let php = app::php_fpm().is_none();
+    let php = php.then(|| absent("/usr/sbin/php-fpm*", "php-fpm"));
+    let apps = APPS.iter().filter(|(file, _)| !Path::new(file).exists());
+    let apps = apps.map(|(file, package)| absent(file, package));
+    apps.chain(php).collect()
+}
+
+fn absent(file: &str, package: &str) -> String {
+    format!("no {file}: `cargo xtask test` installs the package {package}")
+}
+
 /// One line for each thing that is missing, with what to do about it.
 #[must_use]
 pub fn missing() -> Vec<String> {
@@ -32,9 +52,7 @@ pub fn missing() -> Vec<String> {
     }
     for (file, package) in PROGRAMS {
         if !Path::new(file).exists() {
-            missing.push(format!(
-                "no {file}: `cargo xtask test` installs the package {package}"
-            ));
+            missing.push(absent(file, package));
         }
     }
     if !agent::binary().exists() {

@@ -1,5 +1,6 @@
 //! Child processes that cannot outlive their test.
 
+use std::fs;
 use std::io::ErrorKind;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -108,6 +109,17 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
         String::from_utf8_lossy(&output.stderr).trim(),
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The children of a process.
+#[must_use]
+pub fn children(pid: u32) -> Vec<u32> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let listed = fs::read_to_string(path).unwrap_or_default();
+    listed
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
 }
 
 /// The error, and what to do about a program that is not there.

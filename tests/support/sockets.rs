@@ -1,15 +1,28 @@
 //! What the kernel says about the sockets of a namespace: a witness beside the proxy and the upstream.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use crate::netns::Namespace;
 
 /// `include/net/tcp_states.h`, as `/proc/net/tcp` has them.
+const ESTABLISHED: &str = "01";
 const SYN_RECV: &str = "03";
 const TIME_WAIT: &str = "06";
 const CLOSE: &str = "07";
 const LISTEN: &str = "0A";
+
+/// How many connections of `namespace` to `upstream`, an `IPv4` address, no side has closed yet.
+#[must_use]
+#[track_caller]
+pub fn established_to(namespace: &Namespace, upstream: SocketAddr) -> usize {
+    let there = encoded(upstream);
+    let is_open = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(2);
+        fields.next() == Some(there.as_str()) && fields.next() == Some(ESTABLISHED)
+    };
+    table(namespace).lines().filter(is_open).count()
+}
 
 /// How many sockets of `namespace` are connected or connecting to `upstream`, an `IPv4` address: in
 /// any state in which its process still may act on it.
@@ -24,6 +37,17 @@ pub fn connections_to(namespace: &Namespace, upstream: SocketAddr) -> usize {
         remote == Some(there.as_str()) && ![SYN_RECV, TIME_WAIT, CLOSE].contains(&state)
     };
     table(namespace).lines().filter(is_there).count()
+}
+
+/// A port nobody has in `namespace` now; nobody else asks for one in a test's own namespace.
+#[must_use]
+#[track_caller]
+pub fn free_port(namespace: &Namespace) -> u16 {
+    namespace.enter(|| {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a free port");
+        let address = listener.local_addr();
+        address.expect("a bound socket has an address").port()
+    })
 }
 
 /// Whether something listens on `port`. Looked up, not tried: a stream proxy would pass the trial

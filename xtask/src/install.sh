@@ -40,20 +40,24 @@ if [ ! -e "$policy" ] || grep -qF "$marker" "$policy"; then
     chmod 755 "$policy"
 fi
 
-exists() {
-    [ -e "/etc/init.d/$1" ] || [ -e "/lib/systemd/system/$1.service" ]
+# Those that come with our packages and are here now. PHP's has its version in its name.
+services() {
+    for file in /etc/init.d/* /lib/systemd/system/*.service; do
+        service=${file##*/}
+        service=${service%.service}
+        case $service in
+        nginx | haproxy | nftables | php*-fpm) echo "$service" ;;
+        esac
+    done | sort -u
 }
-fresh=
-for service in nginx haproxy nftables; do
-    exists "$service" || fresh="$fresh $service"
-done
+before=$(services)
 
 failed=0
 apt "$@" || failed=$?
 
 # Also after a failure: half an installation can have enabled a service.
-for service in $fresh; do
-    exists "$service" || continue
+for service in $(services); do
+    ! printf '%s\n' "$before" | grep -qxF "$service" || continue
     # The machine's own policy may have let it start.
     service "$service" stop >/dev/null 2>&1 || true
     update-rc.d "$service" disable >/dev/null 2>&1 || true

@@ -48,6 +48,9 @@ pub const TEST_PACKAGES: &[Package] = &[
     package("haproxy", "a proxy under test"),
     // The server and its modules without the service.
     package("apache2-bin", "a proxy under test"),
+    package("nodejs", "an app server under test"),
+    package("gunicorn", "an app server under test"),
+    package("php-fpm", "an app server under test"),
     package("nftables", "firewall rules under test"),
     package("iproute2", "network namespaces for the tests"),
     package("bpftool", "looks at loaded programs"),

@@ -54,6 +54,12 @@ pub(super) struct Episode {
     pub(super) ended_ns: Option<u64>,
     /// Whether connections succeeded in between.
     pub(super) mixed: bool,
+    /// Whether some did in the first or the last second of it: before it, after it, or in between.
+    pub(super) edges: bool,
+    /// Seconds with failures.
+    seconds: u64,
+    /// Whether connections succeeded in the last of them.
+    last_mixed: bool,
     /// When success was first known again.
     pub(super) returned_ns: Option<u64>,
 }
@@ -180,9 +186,13 @@ impl Track {
                 let words = format!("{owner} {}", past(&exit.to_string()));
                 Some(self.end(failure, owner.pid, *ago_us, &words, true))
             }
-            Evidence::ListenerClosed { owner, ago_us } => {
+            Evidence::ListenerClosed {
+                owner,
+                ago_us,
+                ended,
+            } => {
                 let words = format!("{owner} stopped listening");
-                Some(self.end(failure, owner.pid, *ago_us, &words, false))
+                Some(self.end(failure, owner.pid, *ago_us, &words, *ended))
             }
             Evidence::AcceptQueueFull {
                 length,
@@ -253,7 +263,13 @@ impl Track {
         };
         match outcome {
             Outcome::Nothing => {}
-            Outcome::Failures { established } => open.mixed |= established,
+            Outcome::Failures { established } => {
+                // What was the last second is not, and the first is an edge.
+                open.mixed |= open.last_mixed && open.seconds > 1;
+                open.edges |= established;
+                open.last_mixed = established;
+                open.seconds = open.seconds.saturating_add(1);
+            }
             Outcome::Success => open.returned_ns = Some(now_ns.max(open.last_ns)),
         }
     }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 
 use gw502_common::wire::{Departure, departure};
 use nix::sys::signal::Signal;
 
-use super::process::{container_id, unified_path};
+use super::process::{NS_PER_TICK, container_id, start_ticks, unified_path};
 use crate::event::{Exit, Owner};
 use crate::kernel::root::KernelRoot;
 use crate::kernel::{cgroup, processes};
@@ -78,6 +79,19 @@ impl Owners {
         }
     }
 
+    /// Whether a process that lived when it let a socket go is gone by now.
+    pub(super) fn has_ended(&self, departure: &Departure) -> bool {
+        match fs::read_to_string(self.root.proc(format!("{}/stat", departure.tgid))) {
+            Ok(stat) => {
+                let started = start_ticks(&stat);
+                let is_another =
+                    started.is_some_and(|ticks| ticks != departure.leader_start_ns / NS_PER_TICK);
+                is_another || is_zombie(&stat)
+            }
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        }
+    }
+
     fn cgroup(&mut self, id: u64) -> Option<String> {
         if self.cgroups.len() >= CAPACITY {
             self.cgroups.clear();
@@ -121,6 +135,12 @@ pub(super) fn exit(departure: &Departure) -> Option<Exit> {
     })
 }
 
+/// Field 3 of `/proc/PID/stat`.
+fn is_zombie(stat: &str) -> bool {
+    let after_name = stat.rsplit_once(')').map(|(_, after)| after.trim_start());
+    after_name.is_some_and(|state| state.starts_with(['Z', 'X']))
+}
+
 /// The systemd unit in the path of a cgroup: its last part that is a service, or a scope.
 fn unit(cgroup: &str) -> Option<String> {
     let is_unit = |part: &&str| {
@@ -162,6 +182,31 @@ mod tests {
         );
         assert_eq!(words(ended(34, departure::EXITING)), "killed by signal 34");
         assert_eq!(ended(9, 0), None);
+    }
+
+    #[test]
+    fn a_process_that_is_another_or_a_zombie_has_ended() {
+        let owners = Owners::new(KernelRoot::new(None));
+        let own = fs::read_to_string("/proc/self/stat").unwrap();
+        let living = Departure {
+            tgid: std::process::id(),
+            leader_start_ns: start_ticks(&own).unwrap() * NS_PER_TICK,
+            ..Departure::default()
+        };
+        assert!(!owners.has_ended(&living));
+        let before = Departure {
+            leader_start_ns: living.leader_start_ns - NS_PER_TICK,
+            ..living
+        };
+        assert!(owners.has_ended(&before));
+        // Above the kernel's largest process id.
+        let gone = Departure {
+            tgid: 99_999_999,
+            ..living
+        };
+        assert!(owners.has_ended(&gone));
+        assert!(is_zombie("7 (a) b) Z 1 7"));
+        assert!(!is_zombie("7 (Z) S 1 7"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ const CAPACITY: usize = 1024;
 
 /// `_SC_CLK_TCK`: procfs gives times in hundredths of a second on every architecture we build for
 /// (`USER_HZ`, `include/asm-generic/param.h`).
-const NS_PER_TICK: u64 = 1_000_000_000 / 100;
+pub(super) const NS_PER_TICK: u64 = 1_000_000_000 / 100;
 
 /// What is known of processes, by pid and start time, so that a pid used again is another one.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ fn look_up(root: &KernelRoot, pid: u32, started_ns: u64) -> Option<Facts> {
 }
 
 /// Field 22 of `/proc/PID/stat`. The name in field 2 may hold blanks and brackets.
-fn start_ticks(stat: &str) -> Option<u64> {
+pub(super) fn start_ticks(stat: &str) -> Option<u64> {
     let (_, after_name) = stat.rsplit_once(')')?;
     after_name.split_ascii_whitespace().nth(19)?.parse().ok()
 }

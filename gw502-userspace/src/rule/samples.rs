@@ -92,6 +92,7 @@ pub(super) fn listener_closed(ago_us: u64) -> Evidence {
     Evidence::ListenerClosed {
         owner: gunicorn(),
         ago_us,
+        ended: false,
     }
 }
 
@@ -114,10 +115,14 @@ pub(super) fn over_unix(cause: Cause) -> Failure {
 }
 
 pub(super) fn elsewhere() -> Evidence {
+    elsewhere_on(8080)
+}
+
+pub(super) fn elsewhere_on(port: u16) -> Evidence {
     Evidence::ListenerElsewhere {
         listens: Endpoint {
             address: [127, 0, 0, 1].into(),
-            port: 8080,
+            port,
         },
         owner: gunicorn(),
     }

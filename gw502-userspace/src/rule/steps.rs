@@ -194,7 +194,12 @@ fn unit(cgroup: &str) -> Option<&str> {
 pub(super) fn owner(failure: &Failure) -> Option<(&Owner, bool)> {
     let of = |fact| match fact {
         &Evidence::UpstreamExited { ref owner, .. }
-        | &Evidence::ListenerExited { ref owner, .. } => Some((owner, false)),
+        | &Evidence::ListenerExited { ref owner, .. }
+        | &Evidence::ListenerClosed {
+            ref owner,
+            ended: true,
+            ..
+        } => Some((owner, false)),
         Evidence::NeverAccepted { owner }
         | Evidence::UpstreamProcess { owner }
         | Evidence::AcceptQueueFull {

@@ -121,10 +121,15 @@ pub(super) fn with_listeners_end(failure: &Failure, sentence: String) -> String 
             ended(exit),
             Time(*ago_us)
         )),
-        Evidence::ListenerClosed { owner, ago_us } => Some(format!(
-            "{} stopped listening {} before, and still ran",
+        Evidence::ListenerClosed {
+            owner,
+            ago_us,
+            ended,
+        } => Some(format!(
+            "{} stopped listening {} before, and {}",
             who(owner),
-            Time(*ago_us)
+            Time(*ago_us),
+            if *ended { "has ended" } else { "still ran" }
         )),
         _ => None,
     });

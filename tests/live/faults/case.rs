@@ -128,6 +128,7 @@ impl Case {
             keep_alive: false,
             abort_on_close: false,
             upstream_options: "",
+            script: None,
             http2: false,
             logged: Logged::Requests,
         }

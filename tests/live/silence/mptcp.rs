@@ -83,16 +83,10 @@ fn second_path() -> Result<(), Failed> {
     for side in [namespace, lab.upstream()] {
         side.ip(&["mptcp", "limits", "set", "subflow", "2"]);
     }
-    namespace.add_address(DEVICE, "10.50.2.3/24");
-    namespace.ip(&[
-        "mptcp",
-        "endpoint",
-        "add",
-        "10.50.2.3",
-        "dev",
-        DEVICE,
-        "subflow",
-    ]);
+    let second = lab.spare_address().to_string();
+    namespace.add_address(DEVICE, &format!("{second}/24"));
+    let endpoint = ["mptcp", "endpoint", "add", &second];
+    namespace.ip(&[&endpoint[..], &["dev", DEVICE, "subflow"]].concat());
     let upstream = upstream(&lab, Family::V4, Behaviour::GoodKeepAlive, Protocol::Mptcp);
     let mut joined = 0;
     for _ in 0..TIMES {

@@ -11,7 +11,7 @@ mod restart;
 
 use std::fmt;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::capture::Capture;
 use crate::deadline;
 use crate::lab::Lab;
 use crate::netns::Namespace;
-use crate::process::Process;
+use crate::process::{Process, children};
 use crate::scratch::Scratch;
 use crate::sockets;
 
@@ -110,6 +110,8 @@ pub struct Settings {
     /// More directives for the proxy's section about its upstream: `upstream` of nginx, `server`
     /// of its streams, `backend` of `HAProxy`.
     pub upstream_options: &'static str,
+    /// The script that nginx names to an upstream of `FastCGI`; without it upstreams speak HTTP.
+    pub script: Option<PathBuf>,
     /// Whether it speaks HTTP/2 with its clients, and nothing else.
     pub http2: bool,
     /// What it logs.
@@ -153,7 +155,7 @@ impl Proxy {
     #[must_use]
     #[track_caller]
     pub fn start(lab: &Lab, settings: &Settings) -> Self {
-        let port = free_port(lab.proxy());
+        let port = sockets::free_port(lab.proxy());
         let scratch = lab.scratch();
         let log = settings
             .kind
@@ -342,28 +344,6 @@ fn command(kind: Kind, configuration: &Path, scratch: &Scratch) -> Command {
         Kind::Haproxy | Kind::HaproxyTcp => haproxy::command(configuration),
         Kind::Apache => apache::command(configuration),
     }
-}
-
-/// A port nobody has in `namespace` now; nobody else asks for one in a test's own namespace.
-#[track_caller]
-fn free_port(namespace: &Namespace) -> u16 {
-    namespace.enter(|| {
-        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a free port");
-        listener
-            .local_addr()
-            .expect("a bound socket has an address")
-            .port()
-    })
-}
-
-/// The children of a process.
-fn children(pid: u32) -> Vec<u32> {
-    let path = format!("/proc/{pid}/task/{pid}/children");
-    let listed = fs::read_to_string(path).unwrap_or_default();
-    listed
-        .split_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .collect()
 }
 
 #[cfg(test)]

@@ -57,6 +57,17 @@ fn http(settings: &Settings, port: u16, scratch: &Scratch) -> String {
     } else {
         ("", "1.0")
     };
+    let (word, pass) = match &settings.script {
+        None => (
+            "proxy",
+            format!(
+                "proxy_pass http://upstreams;
+                    proxy_http_version {version};
+                    proxy_set_header Connection '';"
+            ),
+        ),
+        Some(script) => ("fastcgi", fastcgi(script)),
+    };
     let protocol = if settings.http2 { " http2" } else { "" };
     let log = log(settings);
     let options = settings.upstream_options;
@@ -79,16 +90,26 @@ fn http(settings: &Settings, port: u16, scratch: &Scratch) -> String {
             server {{
                 listen 0.0.0.0:{port} backlog=4096{protocol};
                 location / {{
-                    proxy_pass http://upstreams;
-                    proxy_http_version {version};
-                    proxy_set_header Connection '';
-                    proxy_connect_timeout {connect}ms;
-                    proxy_send_timeout {read}ms;
-                    proxy_read_timeout {read}ms;
+                    {pass}
+                    {word}_connect_timeout {connect}ms;
+                    {word}_send_timeout {read}ms;
+                    {word}_read_timeout {read}ms;
                 }}
             }}
         }}
         "
+    )
+}
+
+fn fastcgi(script: &Path) -> String {
+    let script = script.display();
+    format!(
+        "fastcgi_pass upstreams;
+                    fastcgi_param SCRIPT_FILENAME {script};
+                    fastcgi_param REQUEST_URI $request_uri;
+                    fastcgi_param REQUEST_METHOD $request_method;
+                    fastcgi_param QUERY_STRING $query_string;
+                    fastcgi_param CONTENT_LENGTH $content_length;"
     )
 }
 

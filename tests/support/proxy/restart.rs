@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
-use super::{PATIENCE, Proxy, WORKERS, children, command};
+use super::{PATIENCE, Proxy, WORKERS, command};
 use crate::deadline;
 use crate::lab::Lab;
-use crate::process::Process;
+use crate::process::{Process, children};
 use crate::sockets;
 use crate::tolerate;
 

@@ -81,8 +81,12 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
 }
 
 /// Whether everything was refused, and then nothing.
+///
+/// Connections that succeeded in its first or last second may have done so before and after it.
+/// That is believed where it was seen each time that nothing listened.
 pub(super) const fn is_restart(episode: &Episode) -> bool {
-    episode.returned_ns.is_some() && !episode.mixed && is_outage(episode)
+    let whole = !episode.edges || episode.no_listener == episode.failures;
+    episode.returned_ns.is_some() && !episode.mixed && whole && is_outage(episode)
 }
 
 /// Whether it is made of refusals alone.
@@ -180,6 +184,24 @@ mod tests {
         }
         script.good(10).second();
         assert_eq!(found(&script), None);
+    }
+
+    #[test]
+    fn a_restart_may_begin_and_end_within_a_second() {
+        let under_load = |failure: fn() -> crate::event::Failure| {
+            let mut script = Script::new();
+            script.good(10).second();
+            script.good(5).fail(failure()).second();
+            script.fail(failure()).second();
+            script.fail(failure()).good(5).second();
+            script.good(10).second();
+            found(&script)
+        };
+        let finding = under_load(|| exited(4090, "SIGTERM", 1_000)).unwrap();
+        assert_eq!(finding.cause, Some(Cause::UpstreamRestarting));
+        assert_eq!(finding.explains, 3);
+        // Of another host it is not known that nothing listened all the time.
+        assert_eq!(under_load(|| refused(9000, 0)), None);
     }
 
     #[test]

@@ -114,6 +114,7 @@ pub(in crate::diagnose) fn closed_by(pid: u32, ago_ms: u64) -> Failure {
     let end = Evidence::ListenerClosed {
         owner: owner("app", pid),
         ago_us: ago_ms * 1000,
+        ended: false,
     };
     of_cause(Cause::NoListener, vec![end, Evidence::NoListener])
 }

@@ -7,7 +7,7 @@ mod places;
 mod socket_file;
 mod times;
 
-use gw502_common::wire::{Flow, UpstreamKey};
+use gw502_common::wire::{Departure, Flow, UpstreamKey};
 
 use self::places::{Place, Places};
 use self::times::Times;
@@ -103,10 +103,9 @@ impl HostBook {
             return Vec::new();
         }
         let mut evidence = vec![Evidence::NoListener];
-        let mut program = None;
-        if let Some(ended) = times.ended_before(failure.at_ns) {
+        let ended = times.ended_before(failure.at_ns);
+        if let Some(ended) = ended {
             let owner = self.owners.of_departed(&ended);
-            program = Some(owner.comm.clone());
             let ago_us = failure.at_ns.saturating_sub(ended.at_ns) / 1000;
             evidence.push(match exit(&ended) {
                 Some(exit) => Evidence::ListenerExited {
@@ -114,31 +113,40 @@ impl HostBook {
                     exit,
                     ago_us,
                 },
-                None => Evidence::ListenerClosed { owner, ago_us },
+                // That procfs shows the proxy says that it shows all there is.
+                None => Evidence::ListenerClosed {
+                    ended: failure.proxy.exe.is_some() && self.owners.has_ended(&ended),
+                    owner,
+                    ago_us,
+                },
             });
         }
-        evidence.extend(self.elsewhere(&place, upstream, program.as_deref()));
+        evidence.extend(self.elsewhere(&place, upstream, ended.as_ref()));
         evidence
     }
 
     /// Who listens close by: on the same port of another address, or the program that used to
-    /// listen here on another port.
+    /// listen here on another port, since it ended here. (One that did so before is another app on
+    /// the same program.)
     fn elsewhere(
         &mut self,
         place: &Place,
         upstream: Endpoint,
-        program: Option<&str>,
+        ended: Option<&Departure>,
     ) -> Option<Evidence> {
+        let program = ended.map(|ended| self.owners.of_departed(ended).comm);
         let mut found = None;
         for listening in &place.listening {
             let is_same_port = listening.at.port == upstream.port;
-            if !is_same_port && program.is_none() {
+            if !is_same_port
+                && !ended.is_some_and(|ended| self.began_since(place, listening.at, ended))
+            {
                 continue;
             }
             let Some(owner) = self.owners.of_socket(listening.inode, place.looked_ns) else {
                 continue;
             };
-            if is_same_port || program == Some(owner.comm.as_str()) {
+            if is_same_port || program.as_ref() == Some(&owner.comm) {
                 let listens = listening.at;
                 found = Some(Evidence::ListenerElsewhere { listens, owner });
             }
@@ -147,6 +155,18 @@ impl HostBook {
             }
         }
         found
+    }
+
+    /// Whether somebody began to listen at `at` after that end.
+    fn began_since(&self, place: &Place, at: Endpoint, ended: &Departure) -> bool {
+        let key = UpstreamKey {
+            address: times::bytes(at.address),
+            netns: place.netns.inode,
+            port: at.port,
+            pad: [0; 2],
+        };
+        let listening = self.servers.listening(key);
+        listening.is_some_and(|listening| listening.began_ns > ended.at_ns)
     }
 
     /// Nothing answered the SYN: a full queue does that.

@@ -130,13 +130,16 @@ pub enum Evidence {
         /// Microseconds between its end and the failure.
         ago_us: u64,
     },
-    /// Who listened here closed the socket, and lives.
+    /// Who listened here closed the socket, and lived on then.
     ListenerClosed {
         /// Who.
         #[serde(flatten)]
         owner: Owner,
         /// Microseconds between its end and the failure.
         ago_us: u64,
+        /// Whether the process was gone when it was looked for after the failure.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ended: bool,
     },
     /// Somebody listens where the proxy connected to, right after the failure.
     ListenerPresent {

@@ -76,8 +76,17 @@ impl fmt::Display for Evidence {
                 exit,
                 ago_us,
             } => write!(f, "{owner} listened here, {exit} {} ago", Seconds(*ago_us)),
-            Self::ListenerClosed { owner, ago_us } => {
-                write!(f, "{owner} stopped listening {} ago", Seconds(*ago_us))
+            Self::ListenerClosed {
+                owner,
+                ago_us,
+                ended,
+            } => {
+                let then = if *ended { ", and ended" } else { "" };
+                write!(
+                    f,
+                    "{owner} stopped listening {} ago{then}",
+                    Seconds(*ago_us)
+                )
             }
             Self::ListenerPresent {
                 owner,

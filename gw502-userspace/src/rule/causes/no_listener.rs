@@ -73,7 +73,7 @@ pub(super) fn nothing_listens(failure: &Failure) -> bool {
 
 fn sentence(failure: &Failure) -> String {
     let closed = words::find(failure, |fact| match fact {
-        Evidence::ListenerClosed { owner, ago_us } => Some((owner, *ago_us)),
+        Evidence::ListenerClosed { owner, ago_us, .. } => Some((owner, *ago_us)),
         _ => None,
     });
     let upstream = words::upstream(failure);

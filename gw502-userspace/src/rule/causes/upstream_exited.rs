@@ -1,7 +1,7 @@
 //! `upstream-exited`: nothing listens there since the process that did has ended.
 
 use super::no_listener::nothing_listens;
-use crate::event::{Cause, Evidence, Failure};
+use crate::event::{Cause, Evidence, Failure, Upstream};
 use crate::rule::words::{self, Time, ended, who};
 use crate::rule::{Condition, Page, Rule, Step};
 
@@ -9,9 +9,9 @@ pub(super) static RULE: Rule = Rule {
     cause: Cause::UpstreamExited,
     condition: Some(Condition {
         refines: &[Cause::Refused, Cause::NoListener],
-        holds: |failure| nothing_listens(failure) && exited_last(failure),
+        holds: |failure| nothing_listens(failure) && exited_last(failure) && !has_moved(failure),
     }),
-    telling: |fact| matches!(fact, Evidence::ListenerExited { .. }),
+    telling: words::is_listeners_end,
     page: Page {
         title: "the process that listened there has ended",
         symptom: &[
@@ -70,41 +70,54 @@ pub(super) static RULE: Rule = Rule {
     sentence,
 };
 
-/// Whether the end of a process was the last thing that happened to the listener: nobody else
-/// listened there after it.
+/// Whether the last who listened there has ended: of several, only the last one counts.
 fn exited_last(failure: &Failure) -> bool {
-    let exits = failure.evidence.iter().filter_map(|fact| match fact {
-        Evidence::ListenerExited { owner, ago_us, .. } => Some((owner.pid, *ago_us)),
+    last_end(failure).is_some_and(|(_, has_ended)| has_ended)
+}
+
+/// The last end of a listener there, and whether its process has ended.
+fn last_end(failure: &Failure) -> Option<(&Evidence, bool)> {
+    let ends = failure.evidence.iter().filter_map(|fact| match fact {
+        Evidence::ListenerExited { ago_us, .. } => Some((fact, true, *ago_us)),
+        Evidence::ListenerClosed { ago_us, ended, .. } => Some((fact, *ended, *ago_us)),
         _ => None,
     });
-    let closed_after = |pid: u32, exit_us: u64| {
-        words::has(failure, |fact| {
-            matches!(fact, Evidence::ListenerClosed { owner, ago_us }
-                if owner.pid != pid && *ago_us < exit_us)
-        })
+    let last = ends.min_by_key(|(_, _, ago_us)| *ago_us);
+    last.map(|(fact, has_ended, _)| (fact, has_ended))
+}
+
+/// Whether it came back since, and listens on another port.
+fn has_moved(failure: &Failure) -> bool {
+    let Upstream::Tcp(upstream) = failure.upstream else {
+        return false;
     };
-    exits
-        .min_by_key(|(_, ago_us)| *ago_us)
-        .is_some_and(|(pid, ago_us)| !closed_after(pid, ago_us))
+    words::has(
+        failure,
+        |fact| matches!(fact, Evidence::ListenerElsewhere { listens, .. } if listens.port != upstream.port),
+    )
 }
 
 fn sentence(failure: &Failure) -> String {
-    let exit = words::find(failure, |fact| match fact {
-        Evidence::ListenerExited {
-            owner,
-            exit,
-            ago_us,
-        } => Some((owner, exit, *ago_us)),
-        _ => None,
-    });
-    match exit {
-        Some((owner, exit, ago_us)) => format!(
+    match last_end(failure) {
+        Some((
+            Evidence::ListenerExited {
+                owner,
+                exit,
+                ago_us,
+            },
+            _,
+        )) => format!(
             "The upstream is gone: {}, which listened here, {} {} before.",
             who(owner),
             ended(exit),
-            Time(ago_us)
+            Time(*ago_us)
         ),
-        None => format!(
+        Some((Evidence::ListenerClosed { owner, ago_us, .. }, true)) => format!(
+            "The upstream is gone: {} stopped listening here {} before, and has ended.",
+            who(owner),
+            Time(*ago_us)
+        ),
+        _ => format!(
             "The upstream is gone: the process that listened on {} has ended.",
             words::upstream(failure)
         ),
@@ -115,7 +128,7 @@ fn sentence(failure: &Failure) -> String {
 mod tests {
     use super::*;
     use crate::rule::samples::{
-        listener_closed, listener_exited, listener_present, refined, rst_to_syn,
+        elsewhere_on, listener_closed, listener_exited, listener_present, refined, rst_to_syn,
     };
 
     #[test]
@@ -149,5 +162,39 @@ mod tests {
         assert_eq!(after.cause, Cause::NoListener);
         let before = refined(Cause::Refused, facts(3_000_000));
         assert_eq!(before.cause, Cause::UpstreamExited);
+    }
+
+    #[test]
+    fn who_closed_its_listener_in_good_order_has_ended_too() {
+        let mut closed = listener_closed(12_500);
+        if let Evidence::ListenerClosed { ended, .. } = &mut closed {
+            *ended = true;
+        }
+        let failure = refined(
+            Cause::Refused,
+            vec![rst_to_syn(), Evidence::NoListener, closed],
+        );
+        assert_eq!(failure.cause, Cause::UpstreamExited);
+        assert_eq!(
+            sentence(&failure),
+            "The upstream is gone: gunicorn[5120] (api.service) stopped listening here 12.5 ms before, and has \
+             ended."
+        );
+    }
+
+    #[test]
+    fn who_came_back_on_another_port_is_elsewhere() {
+        for (port, cause) in [
+            (8081, Cause::ListenerElsewhere),
+            (8080, Cause::UpstreamExited),
+        ] {
+            let facts = vec![
+                rst_to_syn(),
+                Evidence::NoListener,
+                listener_exited("SIGTERM", false, 9),
+                elsewhere_on(port),
+            ];
+            assert_eq!(refined(Cause::Refused, facts).cause, cause, "{port}");
+        }
     }
 }
