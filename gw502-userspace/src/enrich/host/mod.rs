@@ -136,7 +136,7 @@ impl HostBook {
     ) -> Option<Evidence> {
         let program = ended.map(|ended| self.owners.of_departed(ended).comm);
         let mut found = None;
-        for listening in &place.listening {
+        for listening in place.listening.iter() {
             let is_same_port = listening.at.port == upstream.port;
             if !is_same_port
                 && !ended.is_some_and(|ended| self.began_since(place, listening.at, ended))

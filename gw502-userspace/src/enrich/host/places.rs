@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::clock;
 use crate::event::{Endpoint, Evidence, Failure};
@@ -28,7 +29,8 @@ pub(super) struct Place {
     pub(super) netns: NetNs,
     /// `CLOCK_BOOTTIME`, nanoseconds.
     pub(super) looked_ns: u64,
-    pub(super) listening: Vec<Listening>,
+    /// Shared: every failure of a moment is judged by the same look.
+    pub(super) listening: Arc<[Listening]>,
 }
 
 impl Place {
@@ -84,7 +86,7 @@ impl Places {
         let place = Place {
             netns,
             looked_ns: clock::boot_ns().ok()?,
-            listening,
+            listening: listening.into(),
         };
         self.looks.insert(place.netns.inode, place.clone());
         Some(place)

@@ -101,7 +101,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// As of a kernel that accepts this backend for `connect()`, and all tracepoints.
+    /// As of a kernel that accepts this backend, and for what is not `connect()` all tracepoints.
     pub(crate) fn with(connects: Backend) -> Hooks {
         let trials: Vec<String> = Capability::ALL
             .iter()
@@ -109,7 +109,9 @@ pub(crate) mod tests {
                 plan::backends(*capability).map(|backend| (*capability, backend))
             })
             .map(|(capability, backend)| {
-                let accepted = capability != Capability::ConnectResults || backend == connects;
+                let by_tracepoint =
+                    capability != Capability::ConnectResults && backend == Backend::Tracepoint;
+                let accepted = backend == connects || by_tracepoint;
                 let refused = if accepted { "" } else { r#","refused":"no""# };
                 let (capability, backend) = (capability.name(), backend.name());
                 format!(r#"{{"capability":"{capability}","backend":"{backend}"{refused}}}"#)
