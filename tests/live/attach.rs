@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -14,6 +15,7 @@ use gw502_tests::client::{self, Answer, Request};
 use gw502_tests::expect::Differences;
 use gw502_tests::lab::{Family, Lab, Path};
 use gw502_tests::proxy::{Kind, Proxy};
+use gw502_tests::scratch::Scratch;
 use gw502_tests::upstream::{Behaviour, Upstream};
 use gw502_tests::{bpf, deadline};
 use libtest_mimic::{Failed, Trial};
@@ -77,6 +79,18 @@ impl Busy {
     }
 }
 
+/// Connects to a unix socket of its own, one time after another: calls that only their return tells
+/// of. The programs come and go while one is under way.
+fn call(over: &AtomicBool) {
+    let scratch = Scratch::new();
+    let path = scratch.join("socket");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    while !over.load(Ordering::Relaxed) {
+        UnixStream::connect(&path).expect("it listens");
+        listener.accept().expect("somebody has connected");
+    }
+}
+
 /// Ends the clients, also when a round panics.
 struct OverOnDrop<'a>(&'a AtomicBool);
 
@@ -100,6 +114,7 @@ fn many() -> Result<(), Failed> {
         let _over = OverOnDrop(&over);
         scope.spawn(|| busy.requests(&busy.good, 200, &over, &good));
         scope.spawn(|| busy.requests(&busy.bad, 502, &over, &bad));
+        scope.spawn(|| call(&over));
         let mut warm = None;
         for round in 1..=ROUNDS {
             once(&busy, round, &mut differences);

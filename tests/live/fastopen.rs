@@ -30,6 +30,7 @@ const WAIT: Duration = Duration::from_secs(2);
 const REQUEST: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
 
 const QUEUE_FULL: &str = "timeout/accept-queue-full";
+const DROPPED: &str = "timeout/firewall-dropped";
 const UNANSWERED: &str = "timeout/syn-unanswered";
 /// Why nobody listens is what the host knows: other trials are about that.
 const REFUSED: &str = "refused/refused";
@@ -70,7 +71,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             Meets::Behaviour(Behaviour::Refuse),
             Some(REFUSED),
         );
-        add("dropped", Meets::Firewall, Some(UNANSWERED));
+        add("dropped", Meets::Firewall, Some(DROPPED));
         add(
             "queue_full",
             Meets::Behaviour(Behaviour::QueueFull),
@@ -159,12 +160,15 @@ fn compare(
     let netns = lab.proxy().inode();
     let events = expect::events_in(session, netns);
     let seen: Vec<_> = events.iter().map(|event| event.verdict()).collect();
-    // Where the drop itself is not seen, the look at the listener afterwards may not tell either.
-    let is_blind = session
-        .stderr
-        .contains("SYNs dropped by full accept queues");
+    let is_blind_to = |what: &str| session.stderr.contains(what);
     let verdict = match verdict {
-        Some(QUEUE_FULL) if is_blind && seen == [UNANSWERED] => Some(UNANSWERED),
+        // Where the drop itself is not seen, the look at the listener afterwards may not tell either.
+        Some(QUEUE_FULL)
+            if is_blind_to("SYNs dropped by full accept queues") && seen == [UNANSWERED] =>
+        {
+            Some(UNANSWERED)
+        }
+        Some(DROPPED) if is_blind_to("netfilter drops") => Some(UNANSWERED),
         Some(REFUSED) if seen == ["refused/no-listener"] => Some("refused/no-listener"),
         verdict => verdict,
     };

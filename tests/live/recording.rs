@@ -175,19 +175,17 @@ fn number(event: &Value, field: &str) -> u64 {
 
 /// The lines, in an order that both agents share, without the columns of time.
 fn blanked_text(text: &str) -> Vec<String> {
-    /// Columns of TIME and AFTER.
-    const TIMES: [std::ops::Range<usize>; 2] = [0..12, 97..106];
     let is_time = |word: &str| word.len() == 12 && word.as_bytes().get(8) == Some(&b'.');
+    let is_unit = |word: &str| ["µs", "ms", "s"].contains(&word);
     let mut lines: Vec<String> = text
         .lines()
         .map(|line| {
             let words: Vec<_> = line.split_whitespace().collect();
             if words.first().is_some_and(|word| is_time(word)) {
-                let in_times = |at| TIMES.iter().any(|columns| columns.contains(&at));
-                let kept = line.chars().enumerate();
-                kept.filter(|(at, _)| !in_times(*at))
-                    .map(|(_, c)| c)
-                    .collect()
+                // A number before its unit is the first that a line has: AFTER.
+                let unit = words.iter().position(|word| is_unit(word));
+                let unit = unit.expect("each event has AFTER");
+                [&words[1..unit - 1], &words[unit + 1..]].concat().join(" ")
             } else if words.last().is_some_and(|word| is_time(word)) {
                 words
                     .split_last()

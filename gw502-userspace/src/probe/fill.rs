@@ -31,6 +31,24 @@ pub(super) fn fill_set<K: aya::Pod>(
     Ok(())
 }
 
+/// Takes everything out of the map `name`.
+pub(super) fn empty<K: aya::Pod, V: aya::Pod>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<(), ProbeError> {
+    let failed = |source| ProbeError::Map { map: name, source };
+    let map = ebpf.map_mut(name).ok_or(ProbeError::Missing { name })?;
+    let mut map: HashMap<_, K, V> = HashMap::try_from(map).map_err(failed)?;
+    let keys: Vec<K> = map.keys().collect::<Result<_, _>>().map_err(failed)?;
+    for key in keys {
+        match map.remove(&key) {
+            Ok(()) | Err(MapError::KeyNotFound) => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(())
+}
+
 /// Tells the kernel side which upstreams are wanted: whole addresses and unix sockets by look-up,
 /// networks by longest prefix.
 pub(super) fn want(ebpf: &mut Ebpf, upstreams: &[UpstreamFilter]) -> Result<(), ProbeError> {

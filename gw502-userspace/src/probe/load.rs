@@ -6,14 +6,14 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use aya::maps::{MapData, RingBuf};
 use aya::{Btf, Ebpf, EbpfLoader, Endianness};
 use gw502_common::settings;
-use gw502_common::wire::{Clients, ListenKey, Pair, ProxyKey, Turns};
+use gw502_common::wire::{Call, Clients, ListenKey, Pair, ProxyKey, Turns};
 
 use super::ProbeError;
 use super::fill::{
-    comm, fill_set, insert_new, leave_out_services, make_room_for_others, take, want,
+    comm, empty, fill_set, insert_new, leave_out_services, make_room_for_others, take, want,
 };
 use super::needs;
-use super::programs::{self, Attached};
+use super::programs::{self, Links};
 use super::trial::{Extent, Kernel, trials};
 use crate::cli::filter::UpstreamFilter;
 use crate::intake::calls::Calls;
@@ -61,7 +61,7 @@ impl Watch {
 /// The programs in the kernel. Dropping it takes them out.
 #[derive(Debug)]
 pub struct Probe {
-    links: Vec<Attached>,
+    links: Links,
     ebpf: Ebpf,
     plan: Plan,
 }
@@ -98,10 +98,12 @@ impl Probe {
         let plan = plan(&examined.trials, wish)
             .map_err(ProbeError::Impossible)?
             .with(preemption);
+        // Calls that were seen to begin when programs were tried out, and not to end.
+        empty::<u32, Call>(&mut ebpf, "CALLS")?;
         #[cfg(feature = "ebpf-log")]
         super::log::forward(&mut ebpf);
         Ok(Self {
-            links: Vec::new(),
+            links: Links::default(),
             ebpf,
             plan,
         })

@@ -25,6 +25,29 @@ pub(super) enum Attached {
     SystemCall(TracePointLink),
 }
 
+/// Programs on their hooks. They are taken off in turn, the last first: what sees a call return is
+/// there as long as what sees it begin.
+#[derive(Debug, Default)]
+pub(super) struct Links(Vec<Attached>);
+
+impl Links {
+    pub(super) fn push(&mut self, attached: Attached) {
+        self.0.push(attached);
+    }
+
+    pub(super) fn clear(&mut self) {
+        while let Some(last) = self.0.pop() {
+            drop(last);
+        }
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 /// Has the kernel accept the program of `hook`.
 pub(super) fn load(ebpf: &mut Ebpf, btf: &Btf, hook: &Hook) -> Result<(), ProbeError> {
     let loaded = match program(ebpf, hook)? {

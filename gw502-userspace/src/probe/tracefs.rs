@@ -3,10 +3,10 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
 use std::thread;
 
 use aya::programs::ProgramError;
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
@@ -22,14 +22,22 @@ pub fn with<T: Send>(
     attach: impl FnOnce() -> Result<T, ProgramError> + Send,
 ) -> Result<T, ProgramError> {
     let checked = || {
-        let format = fs::read_to_string(format!("{TRACEFS}/events/syscalls/{name}/format"))?;
+        let format = fs::read_to_string(format!("{TRACEFS}/events/syscalls/{name}/format"));
+        let format = format.map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => unreadable(),
+            _ => error,
+        })?;
         if !is_as_expected(&format) {
             return Err(io::Error::other(format!("{name} has another layout")).into());
         }
         attach()
     };
-    if Path::new(TRACEFS).join("events").exists() {
-        return checked();
+    match fs::metadata(format!("{TRACEFS}/events")) {
+        Ok(_) => return checked(),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(unreadable().into());
+        }
+        Err(_) => {}
     }
     let here = || {
         unshare(CloneFlags::CLONE_NEWNS)
@@ -41,7 +49,10 @@ pub fn with<T: Send>(
                 let (what, flags) = (Some("tracefs"), MsFlags::empty());
                 mount(what, TRACEFS, what, flags, None::<&str>)
             })
-            .map_err(io::Error::from)?;
+            .map_err(|errno| match errno {
+                Errno::EPERM => io::Error::other("mounting tracefs takes CAP_SYS_ADMIN"),
+                other => other.into(),
+            })?;
         checked()
     };
     // A thread of its own, because it takes the namespace with it when it ends.
@@ -49,6 +60,11 @@ pub fn with<T: Send>(
         Ok(result) => result,
         Err(_) => Err(io::Error::other("the thread that mounts tracefs failed").into()),
     })
+}
+
+/// It is root's alone, unless it was mounted otherwise.
+fn unreadable() -> io::Error {
+    io::Error::other("reading tracefs takes CAP_DAC_READ_SEARCH")
 }
 
 /// Whether what a tracepoint's `format` lists after the number of the system call lies where the BPF

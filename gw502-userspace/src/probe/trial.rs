@@ -9,7 +9,8 @@ use aya::sys::SyscallError;
 use aya::{Btf, Ebpf};
 use gw502_common::hooks::{Backend, Capability, Hook};
 
-use super::{ProbeError, programs};
+use super::ProbeError;
+use super::programs::{self, Links};
 use crate::kernel::layout::KernelLayout;
 use crate::kernel::root::KernelRoot;
 use crate::kernel::symbols::Symbols;
@@ -102,12 +103,13 @@ fn offer(
     if let Some(why) = known_trouble(kernel, capability, backend) {
         return Ok(Some(why));
     }
+    let mut attached = Links::default();
     for hook in needed(kernel, capability, backend) {
         match programs::load(ebpf, btf, hook) {
             // These are only known to be possible once they were there.
             Ok(()) if matches!(backend, Backend::Kprobe | Backend::SyscallTracepoint) => {
                 match programs::attach(ebpf, hook) {
-                    Ok(attached) => drop(attached),
+                    Ok(link) => attached.push(link),
                     Err(ProbeError::Program { target, source, .. }) => {
                         return Ok(Some(words(target, &source)));
                     }
