@@ -13,22 +13,24 @@
 //! - [`aggregate`]: pure; per-upstream totals.
 //! - [`diagnose`]: pure; what is wrong with which upstream, since when, and why.
 //! - [`render`]: pure; text and JSON.
-//! - [`sink`]: writes what was rendered.
+//! - [`sink`]: writes what was rendered, or ships it.
 //!
 //! Around it: [`cli`] (what was typed), [`command`] (one file per verb), [`pipeline`] (wiring),
-//! [`clock`] (the only file that reads one), [`demo`] (failing upstreams to look at).
+//! [`config`] and [`metrics`] of the agent (the models are pure), [`clock`] (the only file that reads one), [`demo`] (failing upstreams to look at).
 
 pub mod aggregate;
 pub mod classify;
 pub mod cli;
 pub mod clock;
 pub mod command;
+pub mod config;
 pub mod demo;
 pub mod diagnose;
 pub mod enrich;
 pub mod event;
 pub mod intake;
 pub mod kernel;
+pub mod metrics;
 pub mod pipeline;
 pub mod plan;
 pub mod probe;

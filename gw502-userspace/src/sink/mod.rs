@@ -1,5 +1,6 @@
-//! Writes what was rendered.
+//! Writes what was rendered, or ships it.
 
 mod console;
+pub mod ship;
 
 pub use console::{Console, SinkError};

@@ -16,6 +16,8 @@ const PURE: &[&str] = &[
     "diagnose",
     "rule",
     "render",
+    "config",
+    "metrics/model",
     "intake/decode",
     "enrich/names/address",
     "enrich/names/nginx/tokens",

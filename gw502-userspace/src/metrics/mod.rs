@@ -1,0 +1,3 @@
+//! What the agent counts, of the upstreams and of itself.
+
+pub mod model;
