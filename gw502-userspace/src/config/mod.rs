@@ -4,5 +4,5 @@ mod sinks;
 
 pub use sinks::{
     FileConfig, JournaldConfig, OtlpConfig, OtlpProtocol, PageConfig, QueueConfig, SinkConfig,
-    SyslogAddress, SyslogConfig, Way,
+    SyslogAddress, SyslogConfig, SyslogMessage, Way,
 };

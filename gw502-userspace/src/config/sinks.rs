@@ -93,8 +93,28 @@ pub enum SyslogAddress {
 pub struct SyslogConfig {
     /// Where to.
     pub address: SyslogAddress,
-    /// `daemon`, `local0`… (RFC 5424, section 6.2.1).
+    /// `daemon`, `local0`… (RFC 5424, section 6.2.1): 0 to 11 or 16 to 23.
     pub facility: u8,
+    /// What stands after the structured data.
+    pub message: SyslogMessage,
+    /// The longest UDP datagram, bytes, 480 to 65,507: what is longer is cut.
+    pub max_datagram: u32,
+}
+
+impl SyslogConfig {
+    /// What rsyslog takes unless told otherwise. RFC 5426, section 3.2 promises no more than 480, and
+    /// wants 2,048 of each receiver.
+    pub const DATAGRAM: u32 = 8192;
+}
+
+/// What stands after the structured data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyslogMessage {
+    /// A line for people.
+    #[default]
+    Text,
+    /// The record.
+    Json,
 }
 
 /// The journal.

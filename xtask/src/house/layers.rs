@@ -18,6 +18,8 @@ const PURE: &[&str] = &[
     "render",
     "config",
     "metrics/model",
+    "sink/fields",
+    "sink/syslog/message",
     "intake/decode",
     "enrich/names/address",
     "enrich/names/nginx/tokens",

@@ -278,7 +278,7 @@ fn clock_time(at_ns: u64, origin: &Origin) -> String {
 }
 
 /// A duration in the unit that suits it.
-fn duration(us: u64) -> String {
+pub fn duration(us: u64) -> String {
     match us {
         0..1_000_000 => format!("{}.{} ms", us / 1000, us % 1000 / 100),
         _ => format!("{}.{:02} s", us / 1_000_000, us % 1_000_000 / 10_000),
@@ -309,7 +309,7 @@ fn cut_middle(text: &str, width: usize) -> String {
 }
 
 /// A process name may hold any byte; a terminal must not obey it.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '?' } else { c })
         .collect()
