@@ -3,6 +3,7 @@
 mod console;
 pub mod fields;
 pub mod journald;
+pub mod otlp;
 pub mod ship;
 pub mod syslog;
 
