@@ -50,7 +50,11 @@ impl fmt::Display for Config {
             writeln!(f, "sink     none")?;
         }
         match page {
-            Some(page) => writeln!(f, "metrics  http://{0}/metrics, http://{0}/health", page.listen)?,
+            Some(page) => writeln!(
+                f,
+                "metrics  http://{0}/metrics, http://{0}/health",
+                page.listen
+            )?,
             None => writeln!(f, "metrics  no page")?,
         }
         writeln!(
@@ -110,7 +114,11 @@ impl fmt::Display for Line<'_> {
         write!(f, " · queue {}", size_words(sink.queue.memory_bytes))?;
         if sink.way.is_network() {
             let bytes = size_words(sink.queue.spool_bytes);
-            write!(f, " · spool {bytes} in {}", spool.join(&sink.name).display())?;
+            write!(
+                f,
+                " · spool {bytes} in {}",
+                spool.join(&sink.name).display()
+            )?;
         }
         Ok(())
     }

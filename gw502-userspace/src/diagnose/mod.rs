@@ -126,6 +126,12 @@ impl Engine {
         self.failures
     }
 
+    /// The state of each upstream that has failed.
+    pub fn states(&self) -> impl Iterator<Item = (UpstreamId, State)> {
+        let tracks = self.tracks.iter();
+        tracks.map(|(id, track)| (id.clone(), track.health.state()))
+    }
+
     /// Everything, the worst first.
     pub fn report(&self, place: Place<'_>, wanted: Wanted<'_>) -> Report {
         Report::of(self, place, wanted)

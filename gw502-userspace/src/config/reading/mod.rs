@@ -100,13 +100,12 @@ fn sections(book: &mut Book<'_>, root: &DeTable<'_>) -> Config {
             _ => book.mistake(at, words::unknown_section(name, SECTIONS)),
         }
     }
-    match sinks {
-        Some(table) => config.sinks = sink::all(book, table, config.limits.queue),
-        None => {
-            config.sinks = Config::default().sinks;
-            for sink in &mut config.sinks {
-                sink.queue = config.limits.queue;
-            }
+    if let Some(table) = sinks {
+        config.sinks = sink::all(book, table, config.limits.queue);
+    } else {
+        config.sinks = Config::default().sinks;
+        for sink in &mut config.sinks {
+            sink.queue = config.limits.queue;
         }
     }
     config
@@ -122,7 +121,10 @@ fn watch(book: &mut Book<'_>, section: &Section<'_>) -> WatchConfig {
     let mut watch = WatchConfig::default();
     for name in section.texts(book, "proxy") {
         if name.value.is_empty() || name.value.contains('\0') {
-            book.mistake(name.at, "a process name is empty or has a NUL; write the name that `ps -o comm` shows");
+            book.mistake(
+                name.at,
+                "a process name is empty or has a NUL; write the name that `ps -o comm` shows",
+            );
         } else {
             watch.proxy.push(name.value);
         }
@@ -145,7 +147,8 @@ fn watch(book: &mut Book<'_>, section: &Section<'_>) -> WatchConfig {
         if ring.value.is_power_of_two() {
             watch.ring_kib = u32::try_from(ring.value >> 10).unwrap_or(watch.ring_kib);
         } else {
-            let what = "`ring` is no power of two; write \"256KiB\", \"512KiB\", \"1MiB\" and so on";
+            let what =
+                "`ring` is no power of two; write \"256KiB\", \"512KiB\", \"1MiB\" and so on";
             book.mistake(ring.at, what);
         }
     }
@@ -185,7 +188,10 @@ fn page(
     match listen.value.parse::<SocketAddr>() {
         Ok(address) if address.port() > 0 => Some(PageConfig { listen: address }),
         _ => {
-            let what = format!("`listen` is \"{}\"; write {WANT}", words::short(&listen.value));
+            let what = format!(
+                "`listen` is \"{}\"; write {WANT}",
+                words::short(&listen.value)
+            );
             book.mistake(listen.at, what);
             default
         }

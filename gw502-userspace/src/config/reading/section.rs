@@ -26,11 +26,11 @@ impl<'t> Book<'t> {
     /// Something is wrong at a byte of the text.
     pub(super) fn mistake(&mut self, at: usize, what: impl Into<String>) {
         let before = self.text.as_bytes().get(..at).unwrap_or_default();
-        let feeds = before.iter().filter(|byte| **byte == b'\n').count();
+        let line = before.split(|byte| *byte == b'\n').count();
         // What is missing at the end is missing in the last line that there is.
         let lines = self.text.lines().count().max(1);
         self.mistakes.push(Mistake {
-            line: (feeds + 1).min(lines),
+            line: line.min(lines),
             what: what.into(),
         });
     }
@@ -252,7 +252,10 @@ impl<'a> Section<'a> {
         let given = self.text_or(book, key, &want)?;
         let value = units::size(&given.value).filter(|bytes| range.contains(bytes));
         if value.is_none() {
-            let what = format!("`{key}` is \"{}\"; write {want}", words::short(&given.value));
+            let what = format!(
+                "`{key}` is \"{}\"; write {want}",
+                words::short(&given.value)
+            );
             book.mistake(given.at, what);
         }
         value.map(|value| Given {
@@ -276,7 +279,10 @@ impl<'a> Section<'a> {
         let given = self.text_or(book, key, &want)?;
         let value = units::time(&given.value).filter(|time| range.contains(time));
         if value.is_none() {
-            let what = format!("`{key}` is \"{}\"; write {want}", words::short(&given.value));
+            let what = format!(
+                "`{key}` is \"{}\"; write {want}",
+                words::short(&given.value)
+            );
             book.mistake(given.at, what);
         }
         value
@@ -298,7 +304,10 @@ fn whole(
     let number = number.ok().and_then(|number| u64::try_from(number).ok());
     let number = number.filter(|number| range.contains(number));
     if number.is_none() {
-        let what = format!("`{key}` is {}; write {want}", words::short(integer.as_str()));
+        let what = format!(
+            "`{key}` is {}; write {want}",
+            words::short(integer.as_str())
+        );
         book.mistake(given.at, what);
     }
     number

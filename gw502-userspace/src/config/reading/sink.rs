@@ -17,7 +17,7 @@ use crate::config::{
 use crate::sink::ship::Kind;
 
 /// Keys of every sink.
-const COMMON: &[&str] = &["type", "records", "queue"];
+const COMMON: &[&str] = &["type", "records", "queue", "spool"];
 const TYPES: &[&str] = &["file", "journald", "otlp", "stdout", "syslog"];
 const RECORDS: &[&str] = &["diagnoses", "failures"];
 
@@ -204,12 +204,12 @@ fn journald(book: &mut Book<'_>, section: &Section<'_>) -> JournaldConfig {
 }
 
 fn syslog(book: &mut Book<'_>, section: &Section<'_>) -> Option<SyslogConfig> {
+    const WANT: &str = "\"unix:/dev/log\", \"udp:HOST:PORT\" or \"tcp:HOST:PORT\"";
     only(
         book,
         section,
-        &["address", "facility", "message", "max_datagram", "spool"],
+        &["address", "facility", "message", "max_datagram"],
     );
-    const WANT: &str = "\"unix:/dev/log\", \"udp:HOST:PORT\" or \"tcp:HOST:PORT\"";
     let given = section.text_or(book, "address", WANT);
     if given.is_none() {
         missing(book, section, "address", "\"unix:/dev/log\"");
@@ -267,15 +267,26 @@ fn otlp(book: &mut Book<'_>, section: &Section<'_>) -> Option<OtlpConfig> {
         book,
         section,
         &[
-            "endpoint", "protocol", "headers", "header_files", "ca_file", "client_certificate",
-            "client_key", "timeout", "metrics", "resource", "spool",
+            "endpoint",
+            "protocol",
+            "headers",
+            "header_files",
+            "ca_file",
+            "client_certificate",
+            "client_key",
+            "timeout",
+            "metrics",
+            "resource",
         ],
     );
     let endpoint = section.text_or(book, "endpoint", "\"http://HOST:PORT\"");
     if endpoint.is_none() {
         missing(book, section, "endpoint", "\"http://127.0.0.1:4317\"");
     }
-    let protocol = match section.one_of(book, "protocol", &["grpc", "http"]).as_deref() {
+    let protocol = match section
+        .one_of(book, "protocol", &["grpc", "http"])
+        .as_deref()
+    {
         Some("http") => OtlpProtocol::Http,
         _ => OtlpProtocol::Grpc,
     };

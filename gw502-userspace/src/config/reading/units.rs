@@ -21,8 +21,13 @@ pub(in super::super) fn size_words(bytes: u64) -> String {
     format!("{}{unit}", bytes >> shift)
 }
 
-/// `10s`, `1h30m`.
+/// `10s`, `1h30m`, `7d`.
 pub(super) fn time(text: &str) -> Option<Duration> {
+    if let Some(days) = text.strip_suffix('d') {
+        let digits = days.bytes().all(|byte| byte.is_ascii_digit());
+        let days: u64 = digits.then(|| days.parse().ok())??;
+        return days.checked_mul(86_400).map(Duration::from_secs);
+    }
     let duration: jiff::SignedDuration = text.parse().ok()?;
     Duration::try_from(duration).ok()
 }

@@ -35,17 +35,16 @@ fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
         .iter()
         .map(|known| (strsim::jaro_winkler(&name, known), *known));
     let best = scored.max_by(|a, b| a.0.total_cmp(&b.0));
-    best.filter(|(score, _)| *score > ALIKE).map(|(_, name)| name)
+    best.filter(|(score, _)| *score > ALIKE)
+        .map(|(_, name)| name)
 }
 
 fn meant(name: &str, known: &[&str], dress: impl Fn(&str) -> String) -> String {
-    match nearest(name, known) {
-        Some(near) => format!("did you mean {}?", dress(near)),
-        None => {
-            let known: Vec<_> = known.iter().map(|known| dress(known)).collect();
-            format!("known are {}", known.join(", "))
-        }
+    if let Some(near) = nearest(name, known) {
+        return format!("did you mean {}?", dress(near));
     }
+    let known: Vec<_> = known.iter().map(|known| dress(known)).collect();
+    format!("known are {}", known.join(", "))
 }
 
 fn ticks(name: &str) -> String {
@@ -93,7 +92,7 @@ pub(super) fn any_of(names: &[&str]) -> String {
     }
 }
 
-fn a_kind(value: &DeValue<'_>) -> &'static str {
+const fn a_kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "text",
         DeValue::Integer(_) => "a number",

@@ -34,7 +34,7 @@ pub(in crate::diagnose) fn upstream(port: u16) -> Upstream {
     Upstream::Tcp(Endpoint { address, port })
 }
 
-pub(in crate::diagnose) fn id(port: u16) -> UpstreamId {
+pub(crate) fn id(port: u16) -> UpstreamId {
     UpstreamId {
         upstream: upstream(port),
         netns: NETNS,
@@ -42,7 +42,7 @@ pub(in crate::diagnose) fn id(port: u16) -> UpstreamId {
 }
 
 /// nginx was refused by 127.0.0.1.
-pub(in crate::diagnose) fn refused(port: u16, at_ns: u64) -> Failure {
+pub(crate) fn refused(port: u16, at_ns: u64) -> Failure {
     Failure {
         at_ns,
         cpu: 0,

@@ -1,4 +1,4 @@
-pub(super) mod made;
+pub(crate) mod made;
 
 use self::made::{
     NETNS, PLACE, SECOND, Script, exited, gave_up, id, no_listener, of_cause, race, refused,
