@@ -55,7 +55,9 @@ impl Segment {
     pub(super) fn number(path: &Path) -> Option<u64> {
         let stem = path.file_stem()?.to_str()?;
         let ours = path.extension()? == EXTENSION && stem.len() == 20;
-        stem.parse().ok().filter(|_| ours)
+        let number = stem.parse().ok()?;
+        // Ours count from 1: beyond half the range no run ever comes.
+        (ours && number <= u64::MAX / 2).then_some(number)
     }
 
     pub(super) fn path(&self, dir: &Path) -> PathBuf {

@@ -249,3 +249,6 @@ impl State {
 fn size(record: &Record) -> u64 {
     length(&record.json).saturating_add(OVERHEAD)
 }
+
+#[cfg(test)]
+mod tests;
