@@ -131,7 +131,7 @@ fn severity(kind: Kind, json: &Value) -> Severity {
     }
 }
 
-/// `timeout/firewall-dropped nginx[123] → 10.0.0.5:8080 (api) after 2.00 s`.
+/// `timeout/firewall-dropped nginx[123] -> 10.0.0.5:8080 (api) after 2.00 s`.
 fn failure(json: &Value) -> String {
     let mut line = match (text(json, "/class"), text(json, "/cause")) {
         (Some(class), Some(cause)) if class != cause => format!("{class}/{cause}"),
@@ -145,7 +145,7 @@ fn failure(json: &Value) -> String {
     if let Some(pid) = text(json, "/proxy/pid") {
         line.push_str(&format!("[{pid}]"));
     }
-    line.push_str(&format!(" → {}", named(json)));
+    line.push_str(&format!(" -> {}", named(json)));
     if let Some(elapsed_us) = json.pointer("/elapsed_us").and_then(Value::as_u64) {
         line.push_str(&format!(" after {}", duration(elapsed_us)));
     }
@@ -239,7 +239,7 @@ mod tests {
         );
         assert_eq!(
             fields.line,
-            "timeout/firewall-dropped nginx[123] → 10.0.0.5:8080 (api) after 2.00 s"
+            "timeout/firewall-dropped nginx[123] -> 10.0.0.5:8080 (api) after 2.00 s"
         );
         assert_eq!(fields.severity, Severity::Error);
         assert_eq!(fields.host.as_deref(), Some("edge-1"));
@@ -299,7 +299,7 @@ mod tests {
             r#"{"class":"refused","cause":"refused","errno":null,
                 "upstream":{"address":"2001:db8::1","port":80},"proxy":{"comm":"a\nb\u001b"}}"#,
         );
-        assert_eq!(fields.line, "refused a?b? → [2001:db8::1]:80");
+        assert_eq!(fields.line, "refused a?b? -> [2001:db8::1]:80");
         assert!(fields.pairs.contains(&("proxy", "a\nb\u{1b}".to_owned())));
         assert!(!fields.pairs.iter().any(|(name, _)| *name == "errno"));
         assert_eq!((fields.time, fields.host), (None, None));

@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn an_entry_is_this_to_the_byte() {
         let expected = format!(
-            "MESSAGE=reset a?b → other upstreams\nPRIORITY=3\nSYSLOG_IDENTIFIER=gw502\n\
+            "MESSAGE=reset a?b -> other upstreams\nPRIORITY=3\nSYSLOG_IDENTIFIER=gw502\n\
              SYSLOG_FACILITY=3\nMESSAGE_ID={FAILURE_ID}\nGW502_TIME=2026-11-22T23:40:12.500000000Z\n\
              GW502_ID=01\nGW502_CLASS=reset\nGW502_PROXY\n\u{3}\0\0\0\0\0\0\0a\nb\nGW502_JSON={JSON}\n"
         );
