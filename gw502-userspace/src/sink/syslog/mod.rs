@@ -23,7 +23,6 @@ mod message;
 mod stream;
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -178,11 +177,6 @@ impl Recent {
             self.bytes -= oldest.len();
         }
     }
-}
-
-/// Whether a socket call wants to be made again once the socket is ready.
-fn would_block(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
 }
 
 #[cfg(test)]
