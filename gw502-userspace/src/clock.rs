@@ -4,6 +4,8 @@
 //! Everything from decode to render gets its time from events and the anchor, so the same events
 //! give the same output again.
 
+use std::time::SystemTime;
+
 use jiff::Timestamp;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -37,6 +39,12 @@ impl TimeAnchor {
 pub fn boot_ns() -> nix::Result<u64> {
     let now = nanoseconds(clock_gettime(ClockId::CLOCK_BOOTTIME)?);
     Ok(u64::try_from(now).unwrap_or(0))
+}
+
+/// Now on the wall clock, to compare with times of files.
+#[expect(clippy::disallowed_methods, reason = "this is where clocks are read")]
+pub fn wall() -> SystemTime {
+    SystemTime::now()
 }
 
 const fn nanoseconds(time: nix::sys::time::TimeSpec) -> i64 {

@@ -13,6 +13,7 @@
 //! - [`aggregate`]: pure; per-upstream totals.
 //! - [`diagnose`]: pure; what is wrong with which upstream, since when, and why.
 //! - [`render`]: pure; text and JSON.
+//! - [`deliver`]: queues, spools and retries on the way to the agent's sinks.
 //! - [`sink`]: writes what was rendered, or ships it.
 //!
 //! Around it: [`cli`] (what was typed), [`command`] (one file per verb), [`pipeline`] (wiring),
@@ -24,6 +25,7 @@ pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod deliver;
 pub mod demo;
 pub mod diagnose;
 pub mod enrich;

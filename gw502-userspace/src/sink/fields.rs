@@ -103,11 +103,9 @@ impl Fields {
             };
             value.map(|value| (*name, value))
         });
-        let time = ["/time", "/until", "/since"].iter();
+        let mut times = ["/time", "/until", "/since"].iter();
         Self {
-            time: time
-                .filter_map(|place| text(&json, place)?.parse().ok())
-                .next(),
+            time: times.find_map(|place| text(&json, place)?.parse().ok()),
             host: text(&json, "/host"),
             severity: severity(record.kind, &json),
             pairs: pairs.collect(),
@@ -138,17 +136,12 @@ fn failure(json: &Value) -> String {
         (Some(one), _) | (None, Some(one)) => one,
         (None, None) => "failure".to_owned(),
     };
-    if let Some(comm) = text(json, "/proxy/comm") {
-        line.push(' ');
-        line.push_str(&comm);
-    }
-    if let Some(pid) = text(json, "/proxy/pid") {
-        line.push_str(&format!("[{pid}]"));
-    }
-    line.push_str(&format!(" -> {}", named(json)));
-    if let Some(elapsed_us) = json.pointer("/elapsed_us").and_then(Value::as_u64) {
-        line.push_str(&format!(" after {}", duration(elapsed_us)));
-    }
+    let comm = text(json, "/proxy/comm").map(|comm| format!(" {comm}"));
+    let pid = text(json, "/proxy/pid").map(|pid| format!("[{pid}]"));
+    let elapsed_us = json.pointer("/elapsed_us").and_then(Value::as_u64);
+    let after = elapsed_us.map(|elapsed_us| format!(" after {}", duration(elapsed_us)));
+    let to = Some(format!(" -> {}", named(json)));
+    line.extend([comm, pid, to, after].into_iter().flatten());
     line
 }
 

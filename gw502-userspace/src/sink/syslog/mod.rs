@@ -36,10 +36,10 @@ use super::ship::{DeliverError, Delivery, Record, Sink};
 use crate::config::SyslogConfig;
 
 /// How long a connect, with the look-up of the name, may take.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(8);
 
 /// How long a receiver may take nothing at all before we say so.
-const STALL: Duration = Duration::from_secs(10);
+const STALL: Duration = Duration::from_secs(8);
 
 /// Of how many bytes we remember that they were sent.
 const RECENT: usize = 256 << 10;
@@ -131,7 +131,7 @@ impl Sink for Syslog {
     }
 }
 
-fn later(why: String) -> DeliverError {
+const fn later(why: String) -> DeliverError {
     DeliverError::Later { why, after: None }
 }
 

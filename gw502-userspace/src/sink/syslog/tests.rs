@@ -7,6 +7,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::*;
 use crate::config::{SyslogAddress, SyslogMessage};
+use crate::sink::conformance;
+use crate::sink::far_end::FarEnd;
 use crate::sink::ship::Kind;
 
 struct Folder(PathBuf);
@@ -69,6 +71,40 @@ fn facilities_of_clocks_and_audits_are_refused() {
         };
         assert_eq!(Syslog::new(config).unwrap_err(), BadFacility(facility));
     }
+}
+
+/// Over each way; the receiver fails by going away, so that the next one gets all that is new.
+fn does_what_every_sink_must(address: SyslogAddress, mut end: FarEnd) {
+    let (runtime, mut sink) = sink(address);
+    let verdict = runtime.block_on(async {
+        end.start();
+        conformance::check(&mut sink, &mut end).await
+    });
+    verdict.unwrap();
+}
+
+#[test]
+fn tcp_does_what_every_sink_must() {
+    let end = FarEnd::tcp();
+    does_what_every_sink_must(SyslogAddress::Tcp(end.address()), end);
+}
+
+#[test]
+fn a_unix_stream_does_what_every_sink_must() {
+    let end = FarEnd::streams("conformance-stream");
+    does_what_every_sink_must(SyslogAddress::Unix(end.path().to_owned()), end);
+}
+
+#[test]
+fn unix_datagrams_do_what_every_sink_must() {
+    let end = FarEnd::datagrams("conformance-datagram");
+    does_what_every_sink_must(SyslogAddress::Unix(end.path().to_owned()), end);
+}
+
+#[test]
+fn udp_does_what_every_sink_must() {
+    let end = FarEnd::udp();
+    does_what_every_sink_must(SyslogAddress::Udp(end.address()), end);
 }
 
 #[test]

@@ -154,15 +154,11 @@ fn escaped(value: &str) -> Cow<'_, str> {
     if !value.contains(|one: char| one.is_ascii_control()) {
         return Cow::Borrowed(value);
     }
-    let mut text = String::with_capacity(value.len() + 8);
-    for one in value.chars() {
-        if one.is_ascii_control() {
-            text.push_str(&format!("#{:03o}", u32::from(one)));
-        } else {
-            text.push(one);
-        }
-    }
-    Cow::Owned(text)
+    let octal = |one: char| match one {
+        _ if one.is_ascii_control() => format!("#{:03o}", u32::from(one)),
+        _ => one.to_string(),
+    };
+    Cow::Owned(value.chars().map(octal).collect())
 }
 
 #[cfg(test)]

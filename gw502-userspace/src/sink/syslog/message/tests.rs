@@ -58,8 +58,9 @@ fn parse(bytes: &[u8]) -> Parsed {
         rest = after;
     } else {
         let end = rest.find(' ').expect("an element has values");
-        parsed.element = Some(rest[..end].strip_prefix('[').expect("`[`").to_owned());
-        rest = &rest[end..];
+        let (name, after) = rest.split_at(end);
+        parsed.element = Some(name.strip_prefix('[').expect("`[`").to_owned());
+        rest = after;
         while let Some(after) = rest.strip_prefix(' ') {
             let (name, after) = after.split_once("=\"").expect("name=\"");
             let mut value = String::new();
@@ -77,7 +78,7 @@ fn parse(bytes: &[u8]) -> Parsed {
             };
             let twice = parsed.values.insert(name.to_owned(), value);
             assert_eq!(twice, None, "{name} twice");
-            rest = &after[end + 1..];
+            rest = after.split_at(end + 1).1;
         }
         rest = rest.strip_prefix(']').expect("`]`");
     }
