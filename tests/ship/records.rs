@@ -80,7 +80,7 @@ pub(crate) fn records(samples: &[Sample]) -> Vec<Record> {
 }
 
 fn failure(number: u64, value: &str, filling: usize) -> Sample {
-    let unix = number % 4 == 0;
+    let unix = number.is_multiple_of(4);
     let (upstream, address) = if unix {
         let path = format!("/run/{value}.sock");
         let name = json!({"path": path, "name": value});

@@ -14,13 +14,13 @@ const PACKAGE: &str = "rsyslog";
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("rsyslog::unix", || {
-            syslog::every_field_arrives(start, Way::Unix)
+            syslog::every_field_arrives(start, Way::Unix);
         }),
         trial("rsyslog::udp", || {
-            syslog::every_field_arrives(start, Way::Udp)
+            syslog::every_field_arrives(start, Way::Udp);
         }),
         trial("rsyslog::tcp", || {
-            syslog::every_field_arrives(start, Way::Tcp)
+            syslog::every_field_arrives(start, Way::Tcp);
         }),
         trial("rsyslog::cut", || syslog::a_long_datagram_is_cut(start)),
         trial("rsyslog::restart::tcp", || {

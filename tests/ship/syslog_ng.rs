@@ -14,16 +14,16 @@ const PACKAGE: &str = "syslog-ng-core";
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("syslog_ng::unix", || {
-            syslog::every_field_arrives(start, Way::Unix)
+            syslog::every_field_arrives(start, Way::Unix);
         }),
         trial("syslog_ng::unix_stream", || {
             syslog::every_field_arrives(start_stream, Way::Unix);
         }),
         trial("syslog_ng::udp", || {
-            syslog::every_field_arrives(start, Way::Udp)
+            syslog::every_field_arrives(start, Way::Udp);
         }),
         trial("syslog_ng::tcp", || {
-            syslog::every_field_arrives(start, Way::Tcp)
+            syslog::every_field_arrives(start, Way::Tcp);
         }),
         trial("syslog_ng::cut", || syslog::a_long_datagram_is_cut(start)),
         trial("syslog_ng::restart::tcp", || {
