@@ -34,6 +34,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 use gw502_tests::{lab, machine};
+use {bytes as _, gw502_userspace as _, tokio as _}; // of the suite `ship`
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

@@ -11,7 +11,7 @@ use xtask::ebpf::{self, Build, Programs};
 use xtask::toolchain;
 
 use crate::tally::Tally;
-use crate::{fuzz, house, run, setup, vm, watch};
+use crate::{fuzz, house, run, setup, unpacked, vm, watch};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
@@ -165,15 +165,21 @@ fn live(filters: &[String]) -> Tally {
     });
     if sum.failed == 0 {
         sum += suite("live tests: real proxies, real failures", || {
-            live_command(filters)
+            live_command("live", filters)
+        });
+        sum += suite("live tests: real receivers", || {
+            let receivers = unpacked::receivers()?;
+            let mut command = live_command("ship", filters)?;
+            command.env("GW502_RECEIVERS", receivers);
+            Ok(command)
         });
     }
     sum
 }
 
-fn live_command(filters: &[String]) -> Result<Command> {
+fn live_command(target: &str, filters: &[String]) -> Result<Command> {
     let mut command = run::cargo(["test", "--package", "gw502-tests"]);
-    command.args(["--features", "live", "--test", "live"]);
+    command.args(["--features", "live", "--test", target]);
     command.env("GW502_BIN", run::gw502());
     if !run::is_root()? {
         if !run::sudo_works() {
@@ -184,7 +190,7 @@ fn live_command(filters: &[String]) -> Result<Command> {
         }
         println!("not root: the live tests run through sudo");
         // Only the tests: cargo as root would leave files that you cannot remove.
-        let runner = r#"target.'cfg(unix)'.runner=["sudo","-n","--preserve-env=GW502_BIN","--"]"#;
+        let runner = r#"target.'cfg(unix)'.runner=["sudo","-n","--preserve-env=GW502_BIN,GW502_RECEIVERS","--"]"#;
         command.args(["--config", runner]);
     }
     command.arg("--").args(filters);

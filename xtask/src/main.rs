@@ -9,12 +9,14 @@ mod apt;
 mod bench;
 mod btf;
 mod check;
+mod debian;
 mod demo;
 mod fuzz;
 mod house;
 mod run;
 mod setup;
 mod tally;
+mod unpacked;
 mod vm;
 mod watch;
 

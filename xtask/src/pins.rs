@@ -54,7 +54,19 @@ pub const TEST_PACKAGES: &[Package] = &[
     package("nftables", "firewall rules under test"),
     package("iproute2", "network namespaces for the tests"),
     package("bpftool", "looks at loaded programs"),
+    package("debian-archive-keyring", "Debian's signatures"),
 ];
+
+/// What the sinks are tested against. Unpacked and never installed: some of them exclude each other,
+/// and a machine has a logger of its own.
+pub const RECEIVERS: (Suite, &[Package]) = (
+    TRIXIE,
+    &[
+        package("rsyslog", "a syslog receiver under test"),
+        package("syslog-ng-core", "a syslog receiver under test"),
+        package("systemd", "the journal under test"),
+    ],
+);
 
 /// What the benchmark takes.
 pub const BENCH_PACKAGES: &[Package] = &[

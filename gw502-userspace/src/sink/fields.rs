@@ -103,11 +103,9 @@ impl Fields {
             };
             value.map(|value| (*name, value))
         });
-        let time = ["/time", "/until", "/since"].iter();
+        let mut times = ["/time", "/until", "/since"].iter();
         Self {
-            time: time
-                .filter_map(|place| text(&json, place)?.parse().ok())
-                .next(),
+            time: times.find_map(|place| text(&json, place)?.parse().ok()),
             host: text(&json, "/host"),
             severity: severity(record.kind, &json),
             pairs: pairs.collect(),
@@ -131,24 +129,19 @@ fn severity(kind: Kind, json: &Value) -> Severity {
     }
 }
 
-/// `timeout/firewall-dropped nginx[123] → 10.0.0.5:8080 (api) after 2.00 s`.
+/// `timeout/firewall-dropped nginx[123] -> 10.0.0.5:8080 (api) after 2.00 s`.
 fn failure(json: &Value) -> String {
     let mut line = match (text(json, "/class"), text(json, "/cause")) {
         (Some(class), Some(cause)) if class != cause => format!("{class}/{cause}"),
         (Some(one), _) | (None, Some(one)) => one,
         (None, None) => "failure".to_owned(),
     };
-    if let Some(comm) = text(json, "/proxy/comm") {
-        line.push(' ');
-        line.push_str(&comm);
-    }
-    if let Some(pid) = text(json, "/proxy/pid") {
-        line.push_str(&format!("[{pid}]"));
-    }
-    line.push_str(&format!(" → {}", named(json)));
-    if let Some(elapsed_us) = json.pointer("/elapsed_us").and_then(Value::as_u64) {
-        line.push_str(&format!(" after {}", duration(elapsed_us)));
-    }
+    let comm = text(json, "/proxy/comm").map(|comm| format!(" {comm}"));
+    let pid = text(json, "/proxy/pid").map(|pid| format!("[{pid}]"));
+    let elapsed_us = json.pointer("/elapsed_us").and_then(Value::as_u64);
+    let after = elapsed_us.map(|elapsed_us| format!(" after {}", duration(elapsed_us)));
+    let to = Some(format!(" -> {}", named(json)));
+    line.extend([comm, pid, to, after].into_iter().flatten());
     line
 }
 
@@ -239,7 +232,7 @@ mod tests {
         );
         assert_eq!(
             fields.line,
-            "timeout/firewall-dropped nginx[123] → 10.0.0.5:8080 (api) after 2.00 s"
+            "timeout/firewall-dropped nginx[123] -> 10.0.0.5:8080 (api) after 2.00 s"
         );
         assert_eq!(fields.severity, Severity::Error);
         assert_eq!(fields.host.as_deref(), Some("edge-1"));
@@ -299,7 +292,7 @@ mod tests {
             r#"{"class":"refused","cause":"refused","errno":null,
                 "upstream":{"address":"2001:db8::1","port":80},"proxy":{"comm":"a\nb\u001b"}}"#,
         );
-        assert_eq!(fields.line, "refused a?b? → [2001:db8::1]:80");
+        assert_eq!(fields.line, "refused a?b? -> [2001:db8::1]:80");
         assert!(fields.pairs.contains(&("proxy", "a\nb\u{1b}".to_owned())));
         assert!(!fields.pairs.iter().any(|(name, _)| *name == "errno"));
         assert_eq!((fields.time, fields.host), (None, None));

@@ -36,7 +36,7 @@ pub const FAILURE_ID: &str = "e69d467086bd4870ab796af63ac808fe";
 pub const DIAGNOSIS_ID: &str = "b09f350db575426fb1cffad4ada53029";
 
 /// How long the journal may take nothing before we say so.
-const STALL: Duration = Duration::from_secs(10);
+const STALL: Duration = Duration::from_secs(8);
 
 /// The journal of this host.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Journald {
             }
         };
         let sent = timeout(STALL, sent).await;
-        sent.unwrap_or_else(|_elapsed| Err(io::Error::other("the journal takes nothing for 10 s")))
+        sent.unwrap_or_else(|_elapsed| Err(io::Error::other("the journal takes nothing for 8 s")))
     }
 }
 
@@ -175,6 +175,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::sink::conformance;
+    use crate::sink::far_end::FarEnd;
 
     const JSON: &str = "{\"time\":\"2026-11-22T23:40:12.5Z\",\"id\":\"01\",\"class\":\"reset\",\
                         \"proxy\":{\"comm\":\"a\\nb\"}}";
@@ -189,11 +191,21 @@ mod tests {
     #[test]
     fn an_entry_is_this_to_the_byte() {
         let expected = format!(
-            "MESSAGE=reset a?b → other upstreams\nPRIORITY=3\nSYSLOG_IDENTIFIER=gw502\n\
+            "MESSAGE=reset a?b -> other upstreams\nPRIORITY=3\nSYSLOG_IDENTIFIER=gw502\n\
              SYSLOG_FACILITY=3\nMESSAGE_ID={FAILURE_ID}\nGW502_TIME=2026-11-22T23:40:12.500000000Z\n\
              GW502_ID=01\nGW502_CLASS=reset\nGW502_PROXY\n\u{3}\0\0\0\0\0\0\0a\nb\nGW502_JSON={JSON}\n"
         );
         assert_eq!(String::from_utf8(entry(&record())).unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn it_does_what_every_sink_must() {
+        let mut end = FarEnd::datagrams("journald");
+        end.start();
+        let mut sink = Journald::new(JournaldConfig {
+            socket: end.path().to_owned(),
+        });
+        conformance::check(&mut sink, &mut end).await.unwrap();
     }
 
     #[test]

@@ -3,6 +3,8 @@
 #[doc(hidden)]
 pub mod conformance;
 mod console;
+#[cfg(test)]
+mod far_end;
 pub mod fields;
 mod file;
 pub mod journald;

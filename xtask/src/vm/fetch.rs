@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use xtask::pins::{self, Kernel};
-use xtask::toolchain;
 
-use super::debian::{Apt, newest};
+use crate::debian::{Apt, newest};
+use crate::unpacked::{cache, once};
 
 /// A kernel on this machine's disk.
 #[derive(Debug)]
@@ -70,42 +70,6 @@ pub(super) fn emulator() -> Result<PathBuf> {
         Apt::new(apt, suite)?.unpack(packages, true, unpacked)
     })?;
     Ok(folder)
-}
-
-fn cache(name: &str) -> Result<PathBuf> {
-    let cache = toolchain::cache().context("no place for a cache: set HOME or XDG_CACHE_HOME")?;
-    Ok(cache.join(name))
-}
-
-/// Has `fill` fill `folder`, unless that was done before. It is there whole or not at all.
-fn once(folder: &Path, fill: impl FnOnce(&Path, &Path) -> Result<()>) -> Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let parent = folder.parent().context("the cache has no parent folder")?;
-    fs::create_dir_all(parent).with_context(|| format!("cannot create `{}`", parent.display()))?;
-    let lock = fs::File::create(parent.join("vm.lock")).context("cannot create a lock file")?;
-    lock.lock().context("cannot lock the cache")?;
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let scratch = folder.with_extension("new");
-    remove(&scratch)?;
-    let (apt, unpacked) = (scratch.join("apt"), scratch.join("unpacked"));
-    for part in [&apt, &unpacked] {
-        fs::create_dir_all(part).with_context(|| format!("cannot create `{}`", part.display()))?;
-    }
-    fill(&apt, &unpacked)?;
-    fs::rename(&unpacked, folder)
-        .with_context(|| format!("cannot move what was fetched to `{}`", folder.display()))?;
-    remove(&scratch)
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    if !folder.exists() {
-        return Ok(());
-    }
-    fs::remove_dir_all(folder).with_context(|| format!("cannot remove `{}`", folder.display()))
 }
 
 /// Every file below `folder`, in order; links are not followed.

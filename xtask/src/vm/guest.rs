@@ -11,9 +11,9 @@ use anyhow::{Context as _, Result, bail};
 use xtask::pins;
 
 use super::cpio::Archive;
-use super::debian::output;
 use super::fetch::collect;
 use super::modules::Module;
+use crate::debian::output;
 
 const INIT: &str = include_str!("init.sh");
 

@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - `wish`: what was asked for. `trials`: which of the live suite's trials that is.
-//! - `debian`, `fetch`: kernels and the emulator, as Debian packages that are fetched once.
+//! - `fetch`: kernels and the emulator, as Debian packages that are fetched once.
 //! - `modules`, `cpio`, `guest`: the guest's first file system; `init.sh`: its first process.
 //! - `qemu`: runs a guest. `console`: what it says. `table`: what that means. `facts`: what its kernel
 //!   is like, compared with what is on file.
@@ -12,7 +12,6 @@
 
 mod console;
 mod cpio;
-mod debian;
 mod facts;
 mod fetch;
 mod guest;
@@ -39,7 +38,7 @@ use self::guest::{Files, Guest};
 use self::qemu::Machine;
 use self::wish::Wish;
 use crate::tally::Tally;
-use crate::{apt, run, setup};
+use crate::{apt, debian, run, setup};
 
 pub(crate) use self::step::step;
 

@@ -23,7 +23,6 @@ mod message;
 mod stream;
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -37,10 +36,10 @@ use super::ship::{DeliverError, Delivery, Record, Sink};
 use crate::config::SyslogConfig;
 
 /// How long a connect, with the look-up of the name, may take.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(8);
 
 /// How long a receiver may take nothing at all before we say so.
-const STALL: Duration = Duration::from_secs(10);
+const STALL: Duration = Duration::from_secs(8);
 
 /// Of how many bytes we remember that they were sent.
 const RECENT: usize = 256 << 10;
@@ -132,7 +131,7 @@ impl Sink for Syslog {
     }
 }
 
-fn later(why: String) -> DeliverError {
+const fn later(why: String) -> DeliverError {
     DeliverError::Later { why, after: None }
 }
 
@@ -178,11 +177,6 @@ impl Recent {
             self.bytes -= oldest.len();
         }
     }
-}
-
-/// Whether a socket call wants to be made again once the socket is ready.
-fn would_block(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
 }
 
 #[cfg(test)]

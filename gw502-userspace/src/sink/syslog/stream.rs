@@ -7,11 +7,13 @@ use std::os::fd::{AsRawFd as _, RawFd};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 
 use super::link::Lost;
-use super::{Batch, Recent, STALL, would_block};
+use super::{Batch, Recent, STALL};
 
 /// How often to ask whether all has arrived, at first and at last: the kernel does not tell by itself.
 const ASK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
@@ -31,11 +33,9 @@ pub(super) enum Socket {
 }
 
 impl Socket {
-    fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(socket) => socket.try_read(into),
-            Self::Unix(socket) => socket.try_read(into),
-        }
+    /// Asks the kernel: tokio would answer what it knew when it last waited.
+    fn read(&self, into: &mut [u8]) -> nix::Result<usize> {
+        recv(self.fd(), into, MsgFlags::MSG_DONTWAIT)
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -101,11 +101,11 @@ impl Stream {
     pub(super) fn look(&self) -> Result<(), Lost> {
         let mut words = [0; 512];
         loop {
-            match self.socket.try_read(&mut words) {
+            match self.socket.read(&mut words) {
                 Ok(0) => return Err(Lost::Closed),
                 Ok(_) => {}
-                Err(error) if would_block(&error) => return Ok(()),
-                Err(error) => return Err(Lost::Broken(error)),
+                Err(Errno::EAGAIN) => return Ok(()),
+                Err(error) => return Err(Lost::Broken(error.into())),
             }
         }
     }
@@ -145,7 +145,7 @@ impl Stream {
         while !self.unsent.is_empty() {
             match self.socket.try_write(&self.unsent) {
                 Ok(written) => self.unsent.advance(written),
-                Err(error) if would_block(&error) => {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let ready = timeout(STALL, self.socket.writable()).await;
                     ready
                         .map_err(|_elapsed| Lost::Stalled)?

@@ -5,7 +5,8 @@
 //!   examples: gw502 has none of its own, and this one belongs to nobody else.
 //! - Control characters in values become `#` and three octal digits, as section 6.3.3 allows and
 //!   rsyslog does by itself: a line feed in a process name must not look like a second message.
-//! - A line for people has the byte order mark of section 6.4. JSON has none: RFC 8259, section 8.1.
+//! - A line for people has the byte order mark of section 6.4 where it is more than ASCII, and only
+//!   there: rsyslog hands the mark on as text. JSON has none: RFC 8259, section 8.1.
 
 use std::borrow::Cow;
 use std::io;
@@ -114,9 +115,9 @@ impl Form {
         let element = (!pairs.is_empty()).then(|| (SD_ID, values()));
         write_data(&mut bytes, element)?;
         match self.message {
-            SyslogMessage::Text => write_msg(&mut bytes, text)?,
-            SyslogMessage::Json if text.is_empty() => {}
-            SyslogMessage::Json => write_msg(&mut bytes, Msg::NonUnicodeBytes(text.as_bytes()))?,
+            _ if text.is_empty() => {}
+            SyslogMessage::Text if !text.is_ascii() => write_msg(&mut bytes, text)?,
+            _ => write_msg(&mut bytes, Msg::NonUnicodeBytes(text.as_bytes()))?,
         }
         Ok(bytes)
     }
@@ -153,15 +154,11 @@ fn escaped(value: &str) -> Cow<'_, str> {
     if !value.contains(|one: char| one.is_ascii_control()) {
         return Cow::Borrowed(value);
     }
-    let mut text = String::with_capacity(value.len() + 8);
-    for one in value.chars() {
-        if one.is_ascii_control() {
-            text.push_str(&format!("#{:03o}", u32::from(one)));
-        } else {
-            text.push(one);
-        }
-    }
-    Cow::Owned(text)
+    let octal = |one: char| match one {
+        _ if one.is_ascii_control() => format!("#{:03o}", u32::from(one)),
+        _ => one.to_string(),
+    };
+    Cow::Owned(value.chars().map(octal).collect())
 }
 
 #[cfg(test)]

@@ -16,14 +16,14 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// An apt for one suite of Debian.
 #[derive(Debug)]
-pub(super) struct Apt {
+pub(crate) struct Apt {
     folder: PathBuf,
     suite: Suite,
 }
 
 impl Apt {
     /// Makes it in `folder`, with fresh lists.
-    pub(super) fn new(folder: &Path, suite: Suite) -> Result<Self> {
+    pub(crate) fn new(folder: &Path, suite: Suite) -> Result<Self> {
         for part in ["lists/partial", "cache/archives/partial"] {
             let part = folder.join(part);
             fs::create_dir_all(&part)
@@ -46,20 +46,20 @@ impl Apt {
     }
 
     /// The names of all packages that begin so.
-    pub(super) fn names(&self, stem: &str) -> Result<Vec<String>> {
+    pub(crate) fn names(&self, stem: &str) -> Result<Vec<String>> {
         let names = self.says("apt-cache", &["pkgnames", stem])?;
         Ok(names.lines().map(str::to_owned).collect())
     }
 
     /// The names of the packages that this one depends on.
-    pub(super) fn dependencies(&self, name: &str) -> Result<Vec<String>> {
+    pub(crate) fn dependencies(&self, name: &str) -> Result<Vec<String>> {
         let text = self.says("apt-cache", &["show", "--no-all-versions", name])?;
         Ok(dependencies(&text))
     }
 
     /// Fetches these packages, and with `whole` all that they depend on, and unpacks them to
     /// `folder`.
-    pub(super) fn unpack(&self, names: &[&str], whole: bool, folder: &Path) -> Result<()> {
+    pub(crate) fn unpack(&self, names: &[&str], whole: bool, folder: &Path) -> Result<()> {
         let archives = self.folder.join("cache/archives");
         if whole {
             let install = ["-q", "-y", "--download-only", "--no-install-recommends"];
@@ -110,7 +110,7 @@ impl Apt {
 }
 
 /// Runs a command; its output matters to a person only when it fails.
-pub(super) fn output(command: &mut Command) -> Result<String> {
+pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command
         .env("LC_ALL", "C")
         .env("DEBIAN_FRONTEND", "noninteractive")
@@ -125,7 +125,7 @@ pub(super) fn output(command: &mut Command) -> Result<String> {
 }
 
 /// The newest of the names that begin with `stem` and end with `flavour`.
-pub(super) fn newest<'a>(names: &'a [String], stem: &str, flavour: &str) -> Option<&'a str> {
+pub(crate) fn newest<'a>(names: &'a [String], stem: &str, flavour: &str) -> Option<&'a str> {
     let fits = |name: &&str| {
         name.strip_prefix(stem)
             .and_then(|rest| rest.strip_suffix(flavour))
