@@ -42,6 +42,9 @@ pub enum Verb {
     /// Watch for a while, then say what is wrong with which upstream, why, and what to do.
     #[command(after_help = DIAGNOSE_EXAMPLES)]
     Diagnose(Box<DiagnoseArgs>),
+    /// Run for months: ship failures, diagnoses and metrics to where logs and metrics go.
+    #[command(after_help = AGENT_EXAMPLES)]
+    Agent(AgentArgs),
     /// Record an incident to a file, to be looked at later or elsewhere.
     #[command(after_help = RECORD_EXAMPLES)]
     Record(Box<RecordArgs>),
@@ -87,6 +90,15 @@ Examples:
   gw502 replay incident.gw502
   gw502 replay incident.gw502 --class timeout --output json";
 
+const AGENT_EXAMPLES: &str = "\
+Without --config: JSON lines to stdout, and metrics on http://127.0.0.1:9502/metrics. SIGHUP reads the
+file anew and opens log files anew; SIGTERM delivers what waits, and ends.
+
+Examples:
+  gw502 agent | jq -c .
+  gw502 agent --config /etc/gw502/agent.toml
+  gw502 agent --config /etc/gw502/agent.toml --check-config";
+
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   gw502 explain                     all causes, a line each
@@ -130,6 +142,18 @@ pub struct DiagnoseArgs {
         "syscalls", "ring_size", "btf"
     ])]
     pub replay: Option<PathBuf>,
+}
+
+/// `gw502 agent`.
+#[derive(Args, Clone, Debug)]
+pub struct AgentArgs {
+    /// What to watch, and where to ship to (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Say what is wrong with the configuration, or what it comes to and its limits; then end.
+    #[arg(long)]
+    pub check_config: bool,
 }
 
 /// `gw502 record`.

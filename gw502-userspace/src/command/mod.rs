@@ -21,9 +21,13 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    start_logging(cli.verbose);
+    // Nobody looks on: what happens to it is in its log.
+    let quiet = !matches!(&cli.command, Verb::Agent(args) if !args.check_config);
+    start_logging(cli.verbose, if quiet { "warn" } else { "info" });
     let result = match cli.command {
         Verb::Trace(args) => live::run(pipeline::trace::run(*args)),
+        Verb::Agent(args) if args.check_config => pipeline::agent::check(&args),
+        Verb::Agent(args) => live::run(pipeline::agent::run(args)),
         Verb::Diagnose(args) if args.replay.is_some() => pipeline::diagnose::replay(&args),
         Verb::Diagnose(args) => live::run(pipeline::diagnose::run(*args)),
         Verb::Record(args) => live::run(pipeline::record::run(*args)),
@@ -78,9 +82,9 @@ fn complain(problem: &Problem) {
     write!(std::io::stderr().lock(), "{problem}").unwrap_or(());
 }
 
-fn start_logging(verbose: u8) {
+fn start_logging(verbose: u8, usual: &str) {
     let level = match verbose {
-        0 => "warn",
+        0 => usual,
         1 => "info",
         2 => "debug",
         _ => "trace",

@@ -9,4 +9,5 @@ pub mod privilege;
 pub mod processes;
 pub mod root;
 pub mod sock_diag;
+pub mod switches;
 pub mod symbols;

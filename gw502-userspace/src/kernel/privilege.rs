@@ -44,6 +44,33 @@ pub fn may_raise_limits(root: &KernelRoot) -> bool {
     effective(root).is_none_or(|effective| has(effective, CAP_SYS_RESOURCE))
 }
 
+/// Gives up every capability that is not needed any more once everything is attached; says which
+/// are kept. Threads that are started from now on have no others either.
+///
+/// Kept are: reading maps of the kernel side (`CAP_BPF`; before Linux 5.8 `CAP_SYS_ADMIN`), asking in
+/// other network namespaces (`CAP_SYS_ADMIN`), and looking at other processes and at configurations of
+/// proxies.
+pub fn give_up_the_rest() -> Result<Vec<String>, caps::errors::CapsError> {
+    use caps::{CapSet, Capability};
+    let needed = [
+        Capability::CAP_BPF,
+        Capability::CAP_DAC_READ_SEARCH,
+        Capability::CAP_PERFMON,
+        Capability::CAP_SYS_ADMIN,
+        Capability::CAP_SYS_PTRACE,
+    ];
+    let has = caps::read(None, CapSet::Permitted)?;
+    let kept = needed
+        .into_iter()
+        .filter(|capability| has.contains(capability));
+    let kept: Vec<_> = kept.collect();
+    let set = kept.iter().copied().collect();
+    caps::clear(None, CapSet::Inheritable)?;
+    caps::set(None, CapSet::Effective, &set)?;
+    caps::set(None, CapSet::Permitted, &set)?;
+    Ok(kept.iter().map(ToString::to_string).collect())
+}
+
 /// The effective set.
 fn effective(root: &KernelRoot) -> Option<u64> {
     parse(&fs::read_to_string(root.proc("self/status")).ok()?)

@@ -142,10 +142,11 @@ impl Own {
     }
 }
 
-type Name = &'static str;
+/// Name and help of a family, and what of a sink it shows.
+type OfSink<T> = (&'static str, &'static str, fn(&Snapshot) -> T);
 
 /// What is counted of a sink.
-const SINK_COUNTS: &[(Name, Name, fn(&Snapshot) -> u64)] = &[
+const SINK_COUNTS: &[OfSink<u64>] = &[
     (
         "gw502_sink_delivered",
         "Records that the receiver took",
@@ -174,7 +175,7 @@ const SINK_COUNTS: &[(Name, Name, fn(&Snapshot) -> u64)] = &[
 ];
 
 /// What goes up and down.
-const SINK_LEVELS: &[(Name, Name, fn(&Snapshot) -> Option<u64>)] = &[
+const SINK_LEVELS: &[OfSink<Option<u64>>] = &[
     (
         "gw502_sink_stuck",
         "1 when records wait and none has left for a minute",

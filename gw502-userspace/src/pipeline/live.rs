@@ -45,8 +45,8 @@ pub(super) enum Flow {
 pub(super) enum Moment<'a> {
     /// A failure, or what the proxy cancelled.
     Event(&'a Failure),
-    /// Everything counted by now, `CLOCK_BOOTTIME` nanoseconds. The events it counts have mostly
-    /// been handed over before.
+    /// Everything counted by now, `CLOCK_BOOTTIME` nanoseconds. The events it counts have been handed
+    /// over before, but for one whose record was still being written.
     Counted(&'a Counted, u64),
 }
 
@@ -108,6 +108,11 @@ impl Live {
         ))
     }
 
+    /// The run goes on when the reader of standard output leaves.
+    pub(super) fn outlive_stdout(&mut self) {
+        self.stop.outlive_stdout();
+    }
+
     /// How everything is seen.
     pub(super) const fn plan(&self) -> &Plan {
         self.probe.plan()
@@ -161,9 +166,10 @@ impl Live {
                 _ = look.tick() => {
                     stages.blocked(calls, &mut take, &mut flow)?;
                     if counting {
-                        ring.drain(|record| stages.hand_over(&record, &mut take, &mut flow))?;
-                        let counted = count(probe, counters, calls, stages)?;
+                        // Read first: so what is drained is no less than what is counted.
                         let now_ns = clock::boot_ns().map_err(io::Error::from)?;
+                        let counted = count(probe, counters, calls, stages)?;
+                        ring.drain(|record| stages.hand_over(&record, &mut take, &mut flow))?;
                         if all(Moment::Counted(&counted, now_ns))? == Flow::Stop {
                             flow = Flow::Stop;
                         }

@@ -1,5 +1,6 @@
 //! Wiring: the only place where the stages meet, and where waiting happens.
 
+pub mod agent;
 pub mod diagnose;
 pub mod doctor;
 mod live;

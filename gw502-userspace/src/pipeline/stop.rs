@@ -31,6 +31,11 @@ impl Stop {
         })
     }
 
+    /// Its reader is not what the run is for.
+    pub(super) fn outlive_stdout(&mut self) {
+        self.stdout = None;
+    }
+
     /// Ends when one of them happens.
     pub(super) async fn asked(&mut self) {
         let Self {

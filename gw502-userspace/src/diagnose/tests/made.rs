@@ -24,7 +24,7 @@ pub(in crate::diagnose) fn time(at_ns: u64) -> String {
     )
 }
 
-pub(in crate::diagnose) const PLACE: Place<'static> = Place {
+pub(crate) const PLACE: Place<'static> = Place {
     time: &time,
     host_netns: Some(NETNS),
 };

@@ -161,7 +161,8 @@ fn older(text: &str) -> String {
                 other => ("", other),
             };
             let help = help.take().unwrap_or_default();
-            older += &format!("# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}\n");
+            older.extend(["# HELP ", name, suffix, " ", help, "\n"]);
+            older.extend(["# TYPE ", name, suffix, " ", kind, "\n"]);
         } else if !line.starts_with("# ") {
             older.push_str(line);
             older.push('\n');

@@ -64,7 +64,7 @@ fn measures() -> Arc<Measures> {
 fn openmetrics_has_units_infos_and_an_end() {
     assert_eq!(
         page(&measures(), Format::OpenMetrics),
-        r##"# HELP gw502_a What it is
+        r#"# HELP gw502_a What it is
 # TYPE gw502_a counter
 gw502_a_total{path="x\"\\\n# y"} 7
 # HELP gw502_b_bytes What it is
@@ -83,7 +83,7 @@ gw502_d_seconds_bucket{le="0.5",x="y"} 1
 gw502_d_seconds_bucket{le="1.0",x="y"} 3
 gw502_d_seconds_bucket{le="+Inf",x="y"} 6
 # EOF
-"##
+"#
     );
 }
 
@@ -91,7 +91,7 @@ gw502_d_seconds_bucket{le="+Inf",x="y"} 6
 fn the_older_text_names_types_as_the_samples() {
     assert_eq!(
         page(&measures(), Format::Text),
-        r##"# HELP gw502_a_total What it is
+        r#"# HELP gw502_a_total What it is
 # TYPE gw502_a_total counter
 gw502_a_total{path="x\"\\\n# y"} 7
 # HELP gw502_b_bytes What it is
@@ -107,7 +107,7 @@ gw502_d_seconds_count{x="y"} 6
 gw502_d_seconds_bucket{le="0.5",x="y"} 1
 gw502_d_seconds_bucket{le="1.0",x="y"} 3
 gw502_d_seconds_bucket{le="+Inf",x="y"} 6
-"##
+"#
     );
 }
 

@@ -111,7 +111,7 @@ fn readers_that_say_nothing_do_not_keep_others_out_for_long() {
     let silent: Vec<_> = (0..READERS)
         .map(|_| TcpStream::connect(server.address()).unwrap())
         .collect();
-    let before = std::time::Instant::now();
+    let before = Instant::now();
     assert!(get(&server, "/health", "").starts_with("HTTP/1.1 200 "));
     assert!(before.elapsed() < PATIENCE * 2);
     drop(silent);
@@ -125,9 +125,9 @@ fn it_ends_when_dropped_and_an_address_in_use_is_an_error() {
     let error = Server::start(address, shown).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     drop(server);
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while TcpStream::connect(address).is_ok() {
-        assert!(std::time::Instant::now() < deadline, "it still listens");
+        assert!(Instant::now() < deadline, "it still listens");
         thread::yield_now();
     }
 }

@@ -25,8 +25,14 @@ struct ProxyLine<'a> {
 pub(super) struct DiagnosisLine<'a> {
     /// Always `gw502.diagnosis/1`.
     schema: &'static str,
+    /// Of `gw502 agent`: when the state was found to have changed, RFC 3339 in UTC, nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) time: Option<String>,
     /// Name of the host that saw it.
     host: &'a str,
+    /// Of `gw502 agent`: unique, sorts by time (ULID alphabet).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<String>,
     /// Absent for the sum of all upstreams that found no room of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream: Option<UpstreamName<'a>>,
@@ -66,10 +72,23 @@ pub(super) struct DiagnosisLine<'a> {
     next_steps: &'a [NextStep],
     /// Failures that the kernel counted and of which no record came.
     lost: u64,
+    /// Of `gw502 agent`: which run of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) run: Option<&'a str>,
+    /// Of `gw502 agent`: counts the diagnoses that a run shipped, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sequence: Option<u64>,
 }
 
 /// One diagnosis as a line of JSON, newline included.
 pub fn diagnosis(diagnosis: &Diagnosis, origin: &Origin) -> Bytes {
+    line(&diagnosis_line(diagnosis, origin))
+}
+
+pub(super) fn diagnosis_line<'a>(
+    diagnosis: &'a Diagnosis,
+    origin: &'a Origin,
+) -> DiagnosisLine<'a> {
     let time = |at_ns| format!("{:.9}", origin.anchor.wall(at_ns));
     let proxies = diagnosis.proxies.iter().map(|proxy| ProxyLine {
         comm: &proxy.comm,
@@ -77,9 +96,11 @@ pub fn diagnosis(diagnosis: &Diagnosis, origin: &Origin) -> Bytes {
     });
     let classes = diagnosis.failures.iter();
     let causes = diagnosis.causes.iter();
-    line(&DiagnosisLine {
+    DiagnosisLine {
         schema: "gw502.diagnosis/1",
+        time: None,
         host: &origin.host,
+        id: None,
         upstream: diagnosis
             .id
             .as_ref()
@@ -103,13 +124,17 @@ pub fn diagnosis(diagnosis: &Diagnosis, origin: &Origin) -> Bytes {
         evidence: &diagnosis.evidence,
         next_steps: &diagnosis.next_steps,
         lost: diagnosis.lost,
-    })
+        run: None,
+        sequence: None,
+    }
 }
 
 fn healthy(row: &UpstreamSummary, origin: &Origin) -> Bytes {
     line(&DiagnosisLine {
         schema: "gw502.diagnosis/1",
+        time: None,
         host: &origin.host,
+        id: None,
         upstream: row
             .id
             .as_ref()
@@ -129,6 +154,8 @@ fn healthy(row: &UpstreamSummary, origin: &Origin) -> Bytes {
         evidence: &[],
         next_steps: &[],
         lost: 0,
+        run: None,
+        sequence: None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! `gw502.failure/1` and `gw502.summary/1`: one object a line.
 
 mod diagnosis;
+mod shipped;
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 pub use self::diagnosis::{diagnosis, report};
+pub use self::shipped::{Stamp, shipped_diagnosis, shipped_failure};
 use super::{Origin, Summary, Unrecorded};
 use crate::aggregate::UpstreamSummary;
 use crate::event::{Cause, Class, Endpoint, Errno, EventId, Evidence, Failure, Upstream};
@@ -122,13 +124,28 @@ struct FailureLine<'a> {
     hook: &'a str,
     /// Events lost between the one before and this one.
     lost_before: u64,
+    /// Of `gw502 agent`: which run of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<&'a str>,
+    /// Of `gw502 agent`: counts the failures that a run shipped, from 1. One that is missing was lost
+    /// on the way to where this is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<u64>,
+    /// Of `gw502 agent`: how many failures since the one before were counted in its metrics and not
+    /// shipped, because there were more in a second than `[limits] storm` allows; absent when none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampled_out: Option<u64>,
 }
 
 /// One failure as a line of JSON, newline included.
 pub fn failure(failure: &Failure, origin: &Origin) -> Bytes {
+    line(&failure_line(failure, origin))
+}
+
+fn failure_line<'a>(failure: &'a Failure, origin: &'a Origin) -> FailureLine<'a> {
     let time = origin.anchor.wall(failure.at_ns);
     let unix_ns = u64::try_from(time.as_nanosecond()).unwrap_or(0);
-    line(&FailureLine {
+    FailureLine {
         schema: "gw502.failure/1",
         time: format!("{time:.9}"),
         host: &origin.host,
@@ -156,7 +173,10 @@ pub fn failure(failure: &Failure, origin: &Origin) -> Bytes {
         evidence: &failure.evidence,
         hook: &failure.hook,
         lost_before: failure.lost_before,
-    })
+        run: None,
+        sequence: None,
+        sampled_out: None,
+    }
 }
 
 #[derive(Serialize)]

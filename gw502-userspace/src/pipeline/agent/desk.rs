@@ -1,0 +1,283 @@
+//! What comes in becomes records for the sinks and measures for the page.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::signal::unix::Signal;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::storm::Storm;
+use super::workers::Workers;
+use super::{file, name, notify};
+use crate::aggregate::Counted;
+use crate::clock;
+use crate::config::{self, Config};
+use crate::diagnose::{Engine, Place};
+use crate::event::{EventId, Failure};
+use crate::kernel::root::KernelRoot;
+use crate::kernel::switches::Switches;
+use crate::metrics::model::Measures;
+use crate::metrics::own::Own;
+use crate::metrics::process;
+use crate::metrics::serve::{Server, Shown};
+use crate::metrics::upstreams::Upstreams;
+use crate::plan::Plan;
+use crate::render::json::{Stamp, shipped_diagnosis, shipped_failure};
+use crate::render::{Origin, text};
+use crate::sink::ship::{Kind, Record};
+
+/// Where everything meets.
+pub(super) struct Desk {
+    path: Option<PathBuf>,
+    config: Config,
+    origin: Origin,
+    host_netns: Option<u32>,
+    /// Tells this run from all others.
+    run: String,
+    /// When the host started, seconds since 1970.
+    boot_s: f64,
+    engine: Engine,
+    upstreams: Upstreams,
+    storm: Storm,
+    workers: Workers,
+    page: Option<Server>,
+    show: watch::Sender<Shown>,
+    hangup: Signal,
+    switches: Switches,
+    own: Own,
+}
+
+impl Desk {
+    #[expect(clippy::too_many_arguments, reason = "it is where everything meets")]
+    pub(super) fn new(
+        path: Option<PathBuf>,
+        config: Config,
+        origin: Origin,
+        host_netns: Option<u32>,
+        plan: &Plan,
+        workers: Workers,
+        page: Option<Server>,
+        show: watch::Sender<Shown>,
+        hangup: Signal,
+    ) -> Self {
+        let backends: Vec<_> = plan.choices.iter().filter_map(|c| c.backend).collect();
+        let hooks = plan.choices.iter().map(|choice| {
+            let backend = choice.backend.map_or("none", |backend| backend.name());
+            (choice.capability.name(), backend)
+        });
+        let own = Own {
+            hooks: hooks.collect(),
+            memory_limit: config::memory_bytes(&config),
+            ..Own::default()
+        };
+        let started = origin.anchor.wall(clock::boot_ns().unwrap_or(0));
+        let unix_ns = u64::try_from(started.as_nanosecond()).unwrap_or(0);
+        let boot = origin.anchor.wall(0).as_duration();
+        Self {
+            run: EventId::new(unix_ns, 0, origin.id).to_string(),
+            boot_s: boot.as_secs_f64(),
+            engine: Engine::default(),
+            upstreams: Upstreams::new(config.limits.series),
+            storm: Storm::new(config.limits.storm),
+            switches: Switches::new(&KernelRoot::new(None), &backends),
+            path,
+            config,
+            origin,
+            host_netns,
+            workers,
+            page,
+            show,
+            hangup,
+            own,
+        }
+    }
+
+    /// All is at work.
+    pub(super) fn ready(&self) {
+        let sinks = self.config.sinks.len();
+        let page = self.page.as_ref().map_or_else(
+            || "no page".to_owned(),
+            |page| format!("metrics on {}", page.address()),
+        );
+        let status = format!("{sinks} sinks, {page}");
+        log::info!("run {}: {status}", self.run);
+        notify::ready(&status);
+    }
+
+    /// A failure, or what the proxy cancelled.
+    pub(super) fn event(&mut self, failure: &Failure) {
+        self.engine.event(failure, true);
+        self.upstreams.event(failure);
+        if !failure.is_failure() && !self.config.watch.aborted {
+            return;
+        }
+        if let Some(sampled_out) = self.storm.admit(failure) {
+            self.ship(failure, sampled_out);
+        }
+    }
+
+    fn ship(&mut self, failure: &Failure, sampled_out: u64) {
+        self.own.failures = self.own.failures.saturating_add(1);
+        self.own.sampled_out = self.own.sampled_out.saturating_add(sampled_out);
+        let stamp = Stamp {
+            run: &self.run,
+            sequence: self.own.failures,
+        };
+        self.workers.push(&Record {
+            kind: Kind::Failure,
+            json: shipped_failure(failure, &self.origin, stamp, sampled_out),
+        });
+    }
+
+    /// Once a second: everything counted by `at_ns`.
+    pub(super) fn counted(&mut self, counted: &Counted, at_ns: u64) {
+        self.engine.counted(counted, at_ns);
+        self.upstreams.counted(counted, at_ns);
+        self.own.losses.clone_from(&counted.losses);
+        self.second_is_over();
+        self.changes(at_ns);
+        self.publish();
+        notify::alive();
+        if self.hung_up() {
+            self.reload();
+        }
+    }
+
+    fn second_is_over(&mut self) {
+        if let Some((failure, others)) = self.storm.next() {
+            self.ship(&failure, others);
+        }
+    }
+
+    /// Ships the diagnoses of the upstreams whose state has changed.
+    fn changes(&mut self, at_ns: u64) {
+        let Self {
+            engine,
+            origin,
+            host_netns,
+            workers,
+            own,
+            run,
+            ..
+        } = self;
+        let time = |at_ns| text::time_of_day(at_ns, origin);
+        let place = Place {
+            time: &time,
+            host_netns: *host_netns,
+        };
+        let changes = engine.changes(place, &|_class, _cause| true);
+        for (diagnosis, nth) in changes.iter().zip(0..) {
+            own.diagnoses = own.diagnoses.saturating_add(1);
+            let stamp = Stamp {
+                run,
+                sequence: own.diagnoses,
+            };
+            workers.push(&Record {
+                kind: Kind::Diagnosis,
+                json: shipped_diagnosis(diagnosis, origin, stamp, (at_ns, nth)),
+            });
+        }
+    }
+
+    /// Shows everything as it is now.
+    fn publish(&mut self) {
+        self.own.sinks = self.workers.snapshots();
+        self.own.series = self.upstreams.used();
+        match process::read(self.boot_s) {
+            Ok(process) => self.own.process = process,
+            Err(error) => log::debug!("cannot read about this process: {error}"),
+        }
+        let mut wrong = self.switches.off();
+        let stuck = self.own.sinks.iter().filter(|(_, sink)| sink.stuck);
+        wrong.extend(stuck.map(|(name, _)| {
+            format!("sink `{name}` is stuck: records wait, and none has left for a minute")
+        }));
+        let mut families = self.upstreams.families(self.engine.states());
+        families.extend(self.own.families());
+        self.show.send_replace(Shown {
+            measures: Arc::new(Measures { families }),
+            wrong,
+            at: Instant::now(),
+        });
+    }
+
+    /// Whether a SIGHUP came since this was asked last.
+    fn hung_up(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        matches!(self.hangup.poll_recv(&mut context), Poll::Ready(Some(())))
+    }
+
+    /// Reads the configuration anew. When it is not taken, the old one holds.
+    fn reload(&mut self) {
+        notify::reloading();
+        let result = file::read(self.path.as_deref())
+            .map_err(|error| error.to_string())
+            .and_then(|config| self.take(config));
+        let file = name(self.path.as_deref());
+        match result {
+            Ok(done) => {
+                self.own.reloads.0 = self.own.reloads.0.saturating_add(1);
+                log::info!("{file} was read anew: {done}");
+            }
+            Err(why) => {
+                self.own.reloads.1 = self.own.reloads.1.saturating_add(1);
+                for line in why.lines() {
+                    log::error!("{file} was not taken, and what was before holds: {line}");
+                }
+            }
+        }
+        self.ready();
+        self.publish();
+    }
+
+    /// From now on `config` holds; says what that changed.
+    fn take(&mut self, mut config: Config) -> Result<String, String> {
+        let page = if config.page == self.config.page {
+            None
+        } else {
+            let shown = self.show.subscribe();
+            let page = super::page(config.page, &shown);
+            Some(page.map_err(|error| format!("cannot serve metrics there: {error}"))?)
+        };
+        let done = self.workers.apply(&config).map_err(|e| e.to_string())?;
+        if let Some(page) = page {
+            self.page = page;
+        }
+        self.storm.set_limit(config.limits.storm);
+        self.upstreams.set_limit(config.limits.series);
+        self.own.memory_limit = config::memory_bytes(&config);
+        let aborted = config.watch.aborted;
+        if config.spool != self.config.spool {
+            log::warn!(
+                "[spool] holds for sinks that are new; for the others from the next start on"
+            );
+        }
+        config.watch.aborted = self.config.watch.aborted;
+        if config.watch != self.config.watch {
+            log::warn!("[watch] holds from the next start on, except for `aborted`");
+            config.watch = self.config.watch.clone();
+        }
+        config.watch.aborted = aborted;
+        self.config = config;
+        Ok(done.to_string())
+    }
+
+    /// The end: what is known is shipped, and what waits is delivered.
+    pub(super) fn finish(mut self) {
+        self.second_is_over();
+        self.engine.close();
+        if let Ok(now_ns) = clock::boot_ns() {
+            self.changes(now_ns);
+        }
+        self.publish();
+        self.workers.finish();
+        log::info!(
+            "run {}: {} failures and {} diagnoses were shipped",
+            self.run,
+            self.own.failures,
+            self.own.diagnoses
+        );
+    }
+}
