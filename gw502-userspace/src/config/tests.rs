@@ -402,3 +402,54 @@ proptest! {
         }
     }
 }
+
+const SAMPLE: &str = include_str!("../../../docs/agent/agent.toml");
+
+/// The sample with every line that shows a setting taken in: `#key = …`, and not `# words`.
+fn whole_sample() -> String {
+    let lines = SAMPLE.lines().map(|line| match line.strip_prefix('#') {
+        Some(rest) if rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()) => rest,
+        _ => line,
+    });
+    // These watch someone else each.
+    let lines = lines.filter(|line| !line.starts_with("all = "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_sample_is_what_holds_without_it() {
+    assert_eq!(parsed(SAMPLE), Config::default());
+}
+
+#[test]
+fn the_sample_shows_every_key_and_each_is_taken() {
+    let config = parsed(&whole_sample());
+    assert_eq!(config.sinks.len(), 5);
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.page, Config::default().page);
+    assert_eq!(config.watch.ring_kib, WatchConfig::default().ring_kib);
+    // What there is to know is what a mistake says is known.
+    let file = "type = \"file\"\npath = \"/a\"";
+    let syslog = "type = \"syslog\"\naddress = \"unix:/dev/log\"";
+    let otlp = "type = \"otlp\"\nendpoint = \"http://c:1\"";
+    for (section, rest) in [
+        ("watch", ""),
+        ("limits", ""),
+        ("metrics", ""),
+        ("spool", ""),
+        ("sink.a", "type = \"stdout\""),
+        ("sink.a", file),
+        ("sink.a", syslog),
+        ("sink.a", "type = \"journald\""),
+        ("sink.a", otlp),
+    ] {
+        let said = said(&format!("[{section}]\n{rest}\n\"0\" = 0\n"));
+        let (_, known) = said.split_once("known are ").unwrap();
+        for key in known.split(", ").map(|key| key.trim_matches('`')) {
+            let shown = SAMPLE
+                .lines()
+                .any(|line| line.starts_with(&format!("#{key} = ")));
+            assert!(shown, "`{key}` of [{section}] is not in the sample");
+        }
+    }
+}

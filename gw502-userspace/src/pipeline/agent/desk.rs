@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use gw502_common::wire::LossReason;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -69,6 +70,10 @@ impl Desk {
         });
         let own = Own {
             hooks: hooks.collect(),
+            // Each is a time series from the start.
+            losses: LossReason::ALL
+                .map(|reason| (reason.name().to_owned(), 0))
+                .into(),
             memory_limit: config::memory_bytes(&config),
             ..Own::default()
         };
@@ -101,7 +106,7 @@ impl Desk {
             || "no page".to_owned(),
             |page| format!("metrics on {}", page.address()),
         );
-        let status = format!("{sinks} sinks, {page}");
+        let status = format!("sinks: {sinks}, {page}");
         log::info!("run {}: {status}", self.run);
         notify::ready(&status);
     }
@@ -135,7 +140,9 @@ impl Desk {
     pub(super) fn counted(&mut self, counted: &Counted, at_ns: u64) {
         self.engine.counted(counted, at_ns);
         self.upstreams.counted(counted, at_ns);
-        self.own.losses.clone_from(&counted.losses);
+        let losses = counted.losses.iter();
+        let losses = losses.map(|(reason, count)| (reason.clone(), *count));
+        self.own.losses.extend(losses);
         self.second_is_over();
         self.changes(at_ns);
         self.publish();
