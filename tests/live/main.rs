@@ -6,6 +6,7 @@
     reason = "a live test panics where it fails: the message and the place are its report"
 )]
 
+mod agent;
 mod attach;
 mod blind;
 mod command_line;
@@ -78,6 +79,7 @@ fn every_trial() -> Vec<Trial> {
         demo::trials(),
         scenarios::trials(),
         diagnose::trials(),
+        agent::trials(),
     ]
     .into_iter()
     .flatten()

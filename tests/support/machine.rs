@@ -6,7 +6,7 @@ use nix::unistd::Uid;
 
 use crate::{agent, app};
 
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("/usr/sbin/nginx", "nginx-light"),
     (
         "/usr/lib/nginx/modules/ngx_stream_module.so",
@@ -18,6 +18,7 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/sbin/bpftool", "bpftool"),
     ("/usr/bin/setpriv", "util-linux"),
+    ("/usr/bin/promtool", "prometheus"),
 ];
 
 /// App servers, which the scenarios alone need.

@@ -54,6 +54,7 @@ pub const TEST_PACKAGES: &[Package] = &[
     package("nftables", "firewall rules under test"),
     package("iproute2", "network namespaces for the tests"),
     package("bpftool", "looks at loaded programs"),
+    package("prometheus", "its promtool checks the page with metrics"),
     package("debian-archive-keyring", "Debian's signatures"),
 ];
 

@@ -45,8 +45,8 @@ pub(super) enum Flow {
 pub(super) enum Moment<'a> {
     /// A failure, or what the proxy cancelled.
     Event(&'a Failure),
-    /// Everything counted by now, `CLOCK_BOOTTIME` nanoseconds. The events it counts have been handed
-    /// over before, but for one whose record was still being written.
+    /// Everything counted by now, `CLOCK_BOOTTIME` nanoseconds. The events it counts have mostly
+    /// been handed over before.
     Counted(&'a Counted, u64),
 }
 
@@ -166,10 +166,9 @@ impl Live {
                 _ = look.tick() => {
                     stages.blocked(calls, &mut take, &mut flow)?;
                     if counting {
-                        // Read first: so what is drained is no less than what is counted.
-                        let now_ns = clock::boot_ns().map_err(io::Error::from)?;
-                        let counted = count(probe, counters, calls, stages)?;
                         ring.drain(|record| stages.hand_over(&record, &mut take, &mut flow))?;
+                        let counted = count(probe, counters, calls, stages)?;
+                        let now_ns = clock::boot_ns().map_err(io::Error::from)?;
                         if all(Moment::Counted(&counted, now_ns))? == Flow::Stop {
                             flow = Flow::Stop;
                         }

@@ -150,6 +150,22 @@ impl Agent {
         self.process.stdout.settle(QUIET, limit.max(QUIET));
     }
 
+    /// Waits until it has said `words` on standard error.
+    #[track_caller]
+    pub fn wait_said(&self, words: &str) {
+        let said = |lines: &[String]| lines.iter().any(|line| line.contains(words));
+        assert!(
+            self.process.stderr.wait(deadline::patient(START), said),
+            "gw502 did not say `{words}`, but:\n{}",
+            self.process.stderr.text()
+        );
+    }
+
+    /// Sends a signal that does not end it.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
     /// Waits until `count` lines of its standard output are `wanted`, at most `limit`.
     pub fn wait_lines(&self, limit: Duration, wanted: impl Fn(&str) -> bool, count: usize) {
         let enough = |lines: &[String]| lines.iter().filter(|line| wanted(line)).count() >= count;

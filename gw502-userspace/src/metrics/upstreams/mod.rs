@@ -10,8 +10,9 @@
 //!   that one had goes on in `past`, which nothing else is added to: so the sum over all series
 //!   stays whole, and `other` does not jump. A rate over time leaves `past` out: there arrives at
 //!   once what happened long ago.
-//! - Failures whose records were lost have the class and the cause `unknown`. They are counted once
-//!   two readings agree, since a record may be under way during one.
+//! - Failures whose records were lost have the class and the cause `unknown`. What was counted at a
+//!   reading has been told at the next, or is lost. In between more is told, so that some losses show
+//!   only when the storm that led to them is over; `gw502_events_lost` has them at once.
 
 use std::collections::BTreeMap;
 
@@ -87,8 +88,8 @@ struct Account {
     totals: Totals,
     /// Events.
     told: u64,
-    /// Events that were missing at the last reading.
-    missing: u64,
+    /// [`Totals::ended`] at the reading before.
+    ended_before: u64,
     /// Events counted as lost.
     lost: u64,
 }
@@ -197,7 +198,8 @@ impl Upstreams {
         true
     }
 
-    /// Takes in everything that had been counted at `now_ns`; the events that it counts came before.
+    /// Takes in everything that had been counted at `now_ns`; the events that it counts have come, but
+    /// for those under way.
     pub fn counted(&mut self, counted: &Counted, now_ns: u64) {
         for (id, totals) in &counted.upstreams {
             let account = self.accounts.entry(id.clone()).or_default();
@@ -205,6 +207,7 @@ impl Upstreams {
             let established = totals
                 .established
                 .saturating_sub(account.totals.established);
+            account.ended_before = account.totals.ended;
             account.totals = *totals;
             let fresh = id.as_ref().and_then(|id| self.fresh.remove(id));
             account.told = account.told.saturating_add(fresh.unwrap_or(0));
@@ -230,12 +233,10 @@ impl Upstreams {
         };
         let known = sum(|account| account.told).saturating_add(sum(|account| account.lost));
         // In all: an event may be told of the shared counter and be counted in another.
-        let mut left = sum(|account| account.totals.ended).saturating_sub(known);
+        let mut left = sum(|account| account.ended_before).saturating_sub(known);
         for (id, account) in &mut self.accounts {
-            let missing = account.totals.ended.saturating_sub(account.told);
-            let twice = missing.min(account.missing);
-            account.missing = missing;
-            let lost = twice.saturating_sub(account.lost).min(left);
+            let missing = account.ended_before.saturating_sub(account.told);
+            let lost = missing.saturating_sub(account.lost).min(left);
             if lost == 0 {
                 continue;
             }

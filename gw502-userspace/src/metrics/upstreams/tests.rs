@@ -124,7 +124,7 @@ fn an_idle_series_is_taken_over_and_its_total_goes_on_in_past() {
 }
 
 #[test]
-fn a_lost_record_is_an_unknown_failure_once_two_readings_agree() {
+fn a_lost_record_is_an_unknown_failure_at_the_next_reading() {
     let mut upstreams = Upstreams::new(2);
     upstreams.event(&refused(1, SECOND));
     let at_first = counted(&[(Some(1), 3, 3)]);
