@@ -8,13 +8,13 @@ use fastrand::Rng;
 const FIRST: Duration = Duration::from_secs(1);
 
 /// No wait is longer.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// No wait is shorter: a receiver that refuses connections is not asked in a loop.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// No receiver is left alone for longer, whatever it asks.
-const LONGEST_ASKED: Duration = Duration::from_secs(300);
+const LONGEST_ASKED: Duration = Duration::from_mins(5);
 
 /// Exponential with full jitter: many agents that lost the same receiver come back spread out.
 #[derive(Debug)]

@@ -215,7 +215,7 @@ impl Unsaid {
             let (level, mut line) = last.words(pending.records);
             if pending.times > 1 {
                 let more = pending.times.saturating_sub(1);
-                line.push_str(&format!(" ({more} more times since the last such line)"));
+                line = format!("{line} ({more} more times since the last such line)");
             }
             lines.push((level, line));
             pending.said = Some(now);

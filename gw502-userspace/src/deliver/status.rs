@@ -12,7 +12,7 @@ use super::happening::{Happening, Reason, Unsaid};
 use super::lock;
 
 /// A sink that has records and gets rid of none for longer than this is stuck.
-pub const STUCK: Duration = Duration::from_secs(60);
+pub const STUCK: Duration = Duration::from_mins(1);
 
 /// How much waits in a queue or a spool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ mod run;
 mod ship;
 
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -122,7 +122,7 @@ impl Courier {
         // The kernel shows 15 bytes of a thread's name.
         let title: String = format!("to {name}").chars().take(15).collect();
         thread::Builder::new().name(title).spawn(move || {
-            runtime.block_on(run.to_the_end(sink));
+            runtime.block_on(run.deliver_all(sink));
             if end.send(()).is_err() {
                 log::debug!("a sink ended, and nobody waited for it");
             }
@@ -179,12 +179,12 @@ impl Courier {
     /// not delivered is in the spool, or counted as lost.
     pub fn wait(self, patience: Duration) -> Arc<Status> {
         self.stop(Duration::ZERO);
-        if self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+        if self.ended.recv_timeout(patience).is_err() {
             let records = self.queue.clear();
-            self.status.happen(Happening::Shed {
-                records,
-                reason: Reason::Stopped,
-            });
+            if records > 0 {
+                let reason = Reason::Stopped;
+                self.status.happen(Happening::Shed { records, reason });
+            }
             self.status.say(true);
         }
         self.status

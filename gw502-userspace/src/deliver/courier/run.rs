@@ -80,7 +80,7 @@ impl Run {
     }
 
     /// Delivers until it is told to stop, and settles what is left.
-    pub(super) async fn to_the_end(self, sink: Box<dyn Sink>) {
+    pub(super) async fn deliver_all(self, sink: Box<dyn Sink>) {
         {
             let mut shipping = Shipping::new(&self, sink);
             let work = async { tokio::join!(self.pump(), shipping.ship()) };

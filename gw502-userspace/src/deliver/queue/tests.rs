@@ -26,9 +26,9 @@ fn shed(status: &Status) -> u64 {
 }
 
 fn push(queue: &Queue, numbers: std::ops::RangeInclusive<u64>) {
-    records(numbers)
-        .into_iter()
-        .for_each(|record| queue.push(record));
+    for record in records(numbers) {
+        queue.push(record);
+    }
 }
 
 #[test]

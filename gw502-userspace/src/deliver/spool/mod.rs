@@ -199,7 +199,7 @@ impl Spool {
     }
 
     /// What is out has not arrived, and is held nowhere else: how many of it are lost.
-    pub fn release(&mut self) -> u64 {
+    pub const fn release(&mut self) -> u64 {
         match self.out.take() {
             Some(out) if out.orphaned => out.records,
             _ => 0,

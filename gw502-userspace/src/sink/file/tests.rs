@@ -126,12 +126,12 @@ async fn it_rotates_by_size_and_keeps_as_many_as_told() {
 #[tokio::test]
 async fn it_rotates_by_age() {
     fn tomorrow() -> SystemTime {
-        wall() + Duration::from_secs(86_400 + 60)
+        wall() + Duration::from_hours(25)
     }
     let scratch = Scratch::new();
     let path = scratch.dir.join("a");
     let mut config = config(path.clone());
-    config.max_age = Some(Duration::from_secs(86_400));
+    config.max_age = Some(Duration::from_hours(24));
     let mut sink = LogFile::new(config.clone(), wall);
     sink.deliver(&records(1..=3)).await.unwrap();
     sink.deliver(&records(4..=5)).await.unwrap();

@@ -35,7 +35,7 @@ impl Fifo {
         let Some(reader) = &mut self.reader else {
             return;
         };
-        let mut bytes = [0; 65536];
+        let mut bytes = vec![0; 65536];
         while let Ok(read @ 1..) = reader.read(&mut bytes) {
             self.got.lock().unwrap().extend(&bytes[..read]);
         }

@@ -27,8 +27,8 @@ fn it_delivers_and_stops() {
     let hand = Hand::default();
     let courier = start(hand.sink(), 64 * MIB);
     (1..=20_000).for_each(|number| courier.push(record(number)));
-    courier.stop(Duration::from_secs(60));
-    let status = courier.wait(Duration::from_secs(60));
+    courier.stop(Duration::from_mins(1));
+    let status = courier.wait(Duration::from_mins(1));
     let seen = status.snapshot(Instant::now());
     assert_eq!((seen.delivered, seen.queue.records), (20_000, 0));
     assert_eq!(hand.got(), numbers(1..=20_000));
@@ -44,8 +44,8 @@ fn a_sink_that_hangs_holds_up_neither_intake_nor_another_sink_nor_the_stop() {
         hanging.push(record(number));
         other.push(record(number));
     }
-    other.stop(Duration::from_secs(60));
-    let fine = other.wait(Duration::from_secs(60)).snapshot(Instant::now());
+    other.stop(Duration::from_mins(1));
+    let fine = other.wait(Duration::from_mins(1)).snapshot(Instant::now());
     assert_eq!(fine.delivered, 10_000);
 
     let now = hanging.status().snapshot(Instant::now());

@@ -82,7 +82,7 @@ fn what_was_pushed_survives_and_what_was_acknowledged_does_not() {
         for _ in 0..rng.u32(10..150) {
             assert!(read(&mut lines), "the child ended by itself");
         }
-        // Not when it has just written a line: at any moment.
+        // At any moment, not just when it has written a line: no condition to wait for.
         std::thread::sleep(Duration::from_micros(rng.u64(0..3000)));
         child.kill().unwrap();
         child.wait().unwrap();

@@ -38,7 +38,7 @@ impl Stage {
             Arc::clone(&changes),
         );
         // `Run` is of one thread, like the couriers'.
-        let task = tokio::task::spawn_local(run.to_the_end(Box::new(sink)));
+        let task = tokio::task::spawn_local(run.deliver_all(Box::new(sink)));
         Self {
             queue,
             status,
@@ -88,8 +88,8 @@ fn numbers(numbers: std::ops::RangeInclusive<u64>) -> Vec<u64> {
     numbers.collect()
 }
 
-fn spool(scratch: &Scratch) -> Option<Spool> {
-    Some(Spool::open(&scratch.dir.join("spool"), 64 * MIB).unwrap())
+fn spool(scratch: &Scratch) -> Spool {
+    Spool::open(&scratch.dir.join("spool"), 64 * MIB).unwrap()
 }
 
 fn shed(seen: &Snapshot, reason: Reason) -> u64 {
@@ -101,7 +101,12 @@ fn a_batch_goes_when_it_is_full_or_a_second_old() {
     on_stage(|| async {
         let scratch = Scratch::new();
         let hand = Hand::default();
-        let stage = Stage::new(hand.sink(), MIB, spool(&scratch), Settings::network(1));
+        let stage = Stage::new(
+            hand.sink(),
+            MIB,
+            Some(spool(&scratch)),
+            Settings::network(1),
+        );
         stage.push(1..=3);
         settled().await;
         assert_eq!(hand.batches(), [0; 0], "it waits for more");
@@ -202,7 +207,12 @@ fn a_receiver_that_hangs_is_given_up_and_tried_again() {
         let scratch = Scratch::new();
         let hand = Hand::default();
         hand.answers([Answer::Hang, Answer::Hang]);
-        let stage = Stage::new(hand.sink(), MIB, spool(&scratch), Settings::network(1));
+        let stage = Stage::new(
+            hand.sink(),
+            MIB,
+            Some(spool(&scratch)),
+            Settings::network(1),
+        );
         stage.push(1..=2);
         sleep(Duration::from_secs(40)).await;
         stage.push(3..=4);
@@ -224,7 +234,12 @@ fn what_a_stop_leaves_is_in_the_spool_for_the_next_run() {
         let scratch = Scratch::new();
         let hand = Hand::default();
         hand.down();
-        let stage = Stage::new(hand.sink(), MIB, spool(&scratch), Settings::network(1));
+        let stage = Stage::new(
+            hand.sink(),
+            MIB,
+            Some(spool(&scratch)),
+            Settings::network(1),
+        );
         stage.push(1..=700);
         sleep(Duration::from_secs(20)).await;
         stage.push(701..=800);
@@ -238,7 +253,12 @@ fn what_a_stop_leaves_is_in_the_spool_for_the_next_run() {
         assert!(seen.shed.values().all(|shed| *shed == 0), "{seen:?}");
 
         hand.up();
-        let stage = Stage::new(hand.sink(), MIB, spool(&scratch), Settings::network(1));
+        let stage = Stage::new(
+            hand.sink(),
+            MIB,
+            Some(spool(&scratch)),
+            Settings::network(1),
+        );
         stage.push(801..=810);
         let seen = stage.stop(Duration::from_secs(5)).await;
         assert_eq!((seen.delivered, hand.got()), (810, numbers(1..=810)));
@@ -252,7 +272,7 @@ fn a_stop_does_not_wait_for_a_receiver_that_hangs() {
         for with_spool in [true, false] {
             let hand = Hand::default();
             hand.answers([Answer::Hang; 9]);
-            let spool = with_spool.then(|| spool(&scratch)).flatten();
+            let spool = with_spool.then(|| spool(&scratch));
             let stage = Stage::new(hand.sink(), MIB, spool, Settings::local(1));
             stage.push(1..=10);
             settled().await;
@@ -313,7 +333,12 @@ fn a_full_disk_sheds_from_memory_counts_and_recovers() {
             return;
         };
         let hand = Hand::default();
-        let stage = Stage::new(hand.sink(), 20_000, spool(&scratch), Settings::network(1));
+        let stage = Stage::new(
+            hand.sink(),
+            20_000,
+            Some(spool(&scratch)),
+            Settings::network(1),
+        );
         stage.push(1..=10);
         sleep(Duration::from_secs(2)).await;
         assert_eq!(stage.seen().delivered, 10);
@@ -351,7 +376,7 @@ fn another_sink_takes_over_what_waits() {
         let scratch = Scratch::new();
         let (old, new) = (Hand::default(), Hand::default());
         old.answers([Answer::Hang]);
-        let stage = Stage::new(old.sink(), MIB, spool(&scratch), Settings::network(1));
+        let stage = Stage::new(old.sink(), MIB, Some(spool(&scratch)), Settings::network(1));
         stage.push(1..=5);
         sleep(Duration::from_secs(3)).await;
         let queue = QueueConfig {

@@ -326,6 +326,13 @@ fn a_full_disk_fails_the_push_tears_nothing_and_recovers() {
     for _ in 0..20 {
         assert!(spool.push(&records(next..=next + 6)).failed.is_some());
     }
+    let sizes = files(&dir).into_iter();
+    let on_disk: u64 = sizes.map(|path| path.metadata().unwrap().len()).sum();
+    assert_eq!(
+        on_disk,
+        spool.level().bytes,
+        "what was cut short is taken back"
+    );
     let batch = spool.peek(BatchLimits { records: 5, ..ALL }).unwrap();
     assert_eq!(sequences(&batch.records), [1, 2, 3, 4, 5]);
     spool.acknowledge().expect("acknowledging takes no room");
