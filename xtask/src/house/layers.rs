@@ -19,6 +19,12 @@ const PURE: &[&str] = &[
     "config",
     "metrics/model",
     "intake/decode",
+    "sink/otlp/answer",
+    "sink/otlp/attributes",
+    "sink/otlp/logs",
+    "sink/otlp/metrics",
+    "sink/otlp/payload",
+    "sink/otlp/sentence",
     "enrich/names/address",
     "enrich/names/nginx/tokens",
 ];
