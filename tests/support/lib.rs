@@ -40,7 +40,7 @@
 )]
 
 #[cfg(test)]
-use libtest_mimic as _; // the live suite's
+use {bytes as _, gw502_userspace as _, libtest_mimic as _, tokio as _}; // the suites'
 
 pub mod address;
 pub mod agent;
