@@ -3,6 +3,8 @@
 //! No eBPF and no proxy: records and measures are made by hand, and the library's sinks deliver them.
 #![expect(
     clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
     reason = "a live test panics where it fails: the message and the place are its report"
 )]
 

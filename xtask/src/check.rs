@@ -168,7 +168,17 @@ fn live(filters: &[String]) -> Tally {
             live_command(filters)
         });
     }
+    sum += suite("sinks: real receivers", || ship_command(filters));
     sum
+}
+
+/// Takes neither root nor the release build.
+fn ship_command(filters: &[String]) -> Result<Command> {
+    let mut command = run::cargo(["test", "--package", "gw502-tests"]);
+    command.args(["--features", "live", "--test", "ship"]);
+    command.env("GW502_RECEIVERS", vm::receivers()?);
+    command.arg("--").args(filters);
+    Ok(command)
 }
 
 fn live_command(filters: &[String]) -> Result<Command> {

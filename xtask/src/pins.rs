@@ -54,7 +54,17 @@ pub const TEST_PACKAGES: &[Package] = &[
     package("nftables", "firewall rules under test"),
     package("iproute2", "network namespaces for the tests"),
     package("bpftool", "looks at loaded programs"),
+    package("python3-grpcio", "an OTLP receiver"),
+    package("python3-protobuf", "an OTLP receiver"),
+    package("openssl", "certificates for the receivers"),
+    package("curl", "asks receivers what they got"),
+    package("debian-archive-keyring", "Debian's signatures"),
 ];
+
+/// Receivers that Debian 12 has no packages of, or too old ones: unpacked in our cache, and never
+/// installed. `VictoriaMetrics` takes OTLP metrics; the other is the official protobufs in Python.
+pub const RECEIVERS: (Suite, &[&str]) =
+    (TRIXIE, &["victoria-metrics", "python3-opentelemetry-proto"]);
 
 /// What the benchmark takes.
 pub const BENCH_PACKAGES: &[Package] = &[

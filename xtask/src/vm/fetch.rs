@@ -72,6 +72,20 @@ pub(super) fn emulator() -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// Fetches receivers for the sinks, unless they are there. Returns the folder they are unpacked in.
+pub(super) fn receivers() -> Result<PathBuf> {
+    let folder = cache("receivers")?;
+    once(&folder, |apt, unpacked| {
+        let (suite, packages) = pins::RECEIVERS;
+        println!(
+            "fetching {} (not installed: receivers under test)",
+            packages.join(", ")
+        );
+        Apt::new(apt, suite)?.unpack(packages, false, unpacked)
+    })?;
+    Ok(folder)
+}
+
 fn cache(name: &str) -> Result<PathBuf> {
     let cache = toolchain::cache().context("no place for a cache: set HOME or XDG_CACHE_HOME")?;
     Ok(cache.join(name))

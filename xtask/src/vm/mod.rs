@@ -62,6 +62,11 @@ pub(crate) fn image(kernel: &Kernel) -> Result<PathBuf> {
     fetch::kernel(kernel).map(|image| image.vmlinuz)
 }
 
+/// The folder with receivers for the sinks, fetched if it is not there.
+pub(crate) fn receivers() -> Result<PathBuf> {
+    fetch::receivers()
+}
+
 /// Everything that guests are made of.
 struct Bench {
     live: PathBuf,
