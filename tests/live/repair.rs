@@ -70,7 +70,7 @@ impl Broken {
             proxy: Proxy::start(&lab, &settings),
             lab,
             request: Request::Get,
-            upstream: upstream,
+            upstream,
         }
     }
 
