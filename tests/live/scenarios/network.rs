@@ -153,6 +153,7 @@ pub(super) const ALL: &[Scenario] = &[
     }),
     across("policy_no_files", "local/descriptor-exhaustion", |stage| {
         policy(stage, Errno::ENFILE, "23: Too many open files in system")
+            .with_evidence("descriptors open")
     }),
     across("policy_odd_errno", "local/connect-failed", |stage| {
         policy(stage, Errno::EPROTO, "71: Protocol error")
