@@ -20,6 +20,7 @@ mod patience;
 mod privilege;
 mod queues;
 mod recording;
+mod repair;
 mod reuse;
 mod scenarios;
 mod scene;
@@ -64,6 +65,7 @@ fn every_trial() -> Vec<Trial> {
         identity::trials(),
         silence::trials(),
         sockets::trials(),
+        repair::trials(),
         reuse::trials(),
         uploads::trials(),
         neighbour::trials(),
