@@ -21,6 +21,7 @@ mod patience;
 mod privilege;
 mod queues;
 mod recording;
+mod repair;
 mod reuse;
 mod scenarios;
 mod scene;
@@ -31,6 +32,8 @@ mod table;
 mod uploads;
 
 use std::process::ExitCode;
+
+use {bytes as _, gw502_userspace as _, tokio as _}; // the suite `ship`'s
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -63,6 +66,7 @@ fn every_trial() -> Vec<Trial> {
         identity::trials(),
         silence::trials(),
         sockets::trials(),
+        repair::trials(),
         reuse::trials(),
         uploads::trials(),
         neighbour::trials(),

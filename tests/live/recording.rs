@@ -185,7 +185,9 @@ fn blanked_text(text: &str) -> Vec<String> {
                 // A number before its unit is the first that a line has: AFTER.
                 let unit = words.iter().position(|word| is_unit(word));
                 let unit = unit.expect("each event has AFTER");
-                [&words[1..unit - 1], &words[unit + 1..]].concat().join(" ")
+                let kept = words.iter().enumerate();
+                let kept = kept.filter(|(at, _)| ![0, unit - 1, unit].contains(at));
+                kept.map(|(_, word)| *word).collect::<Vec<_>>().join(" ")
             } else if words.last().is_some_and(|word| is_time(word)) {
                 words
                     .split_last()

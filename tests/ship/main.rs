@@ -12,6 +12,7 @@
 
 mod journald;
 mod loss;
+mod otlp;
 mod pipe;
 mod receiver;
 mod records;
@@ -29,7 +30,12 @@ use {libc as _, nix as _};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    let trials = [rsyslog::trials(), syslog_ng::trials(), journald::trials()];
+    let trials = [
+        rsyslog::trials(),
+        syslog_ng::trials(),
+        journald::trials(),
+        otlp::trials(),
+    ];
     let trials: Vec<_> = trials.into_iter().flatten().collect();
     if arguments.list {
         return libtest_mimic::run(&arguments, trials).exit_code();

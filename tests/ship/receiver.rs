@@ -7,7 +7,13 @@ use std::process::Command;
 
 use nix::unistd::Uid;
 
-const PACKAGES: [&str; 3] = ["rsyslog", "syslog-ng-core", "systemd"];
+const PACKAGES: [&str; 5] = [
+    "rsyslog",
+    "syslog-ng-core",
+    "systemd",
+    "victoria-metrics",
+    "python3-opentelemetry-proto",
+];
 
 /// Where they are: a folder of each package.
 fn folder() -> PathBuf {

@@ -60,6 +60,7 @@ pub mod lab;
 pub mod machine;
 pub mod matrix;
 pub mod netns;
+pub mod policy;
 pub mod process;
 pub mod proxy;
 pub mod relay;

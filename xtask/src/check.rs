@@ -129,6 +129,8 @@ fn lint() -> Tally {
             "--exclude",
             ebpf::PACKAGE,
             "--all-targets",
+            "--features",
+            "gw502-tests/live",
         ];
         succeeds(run::cargo(clippy).args(["--", "-D", "warnings"]))
     });

@@ -55,17 +55,41 @@ pub const TEST_PACKAGES: &[Package] = &[
     package("iproute2", "network namespaces for the tests"),
     package("bpftool", "looks at loaded programs"),
     package("prometheus", "its promtool checks the page with metrics"),
+    package("python3-grpcio", "an OTLP receiver"),
+    package("python3-protobuf", "an OTLP receiver"),
+    package("openssl", "certificates for the receivers"),
+    package("curl", "asks receivers what they got"),
     package("debian-archive-keyring", "Debian's signatures"),
 ];
 
+/// A package that is unpacked and never installed.
+#[derive(Debug, Clone, Copy)]
+pub struct Unpacked {
+    /// The package.
+    pub package: Package,
+    /// Whether it takes what it depends on from there, too: its libraries are not the machine's.
+    pub whole: bool,
+}
+
+const fn unpacked(name: &'static str, whole: bool, why: &'static str) -> Unpacked {
+    let package = package(name, why);
+    Unpacked { package, whole }
+}
+
 /// What the sinks are tested against. Unpacked and never installed: some of them exclude each other,
 /// and a machine has a logger of its own.
-pub const RECEIVERS: (Suite, &[Package]) = (
+pub const RECEIVERS: (Suite, &[Unpacked]) = (
     TRIXIE,
     &[
-        package("rsyslog", "a syslog receiver under test"),
-        package("syslog-ng-core", "a syslog receiver under test"),
-        package("systemd", "the journal under test"),
+        unpacked("rsyslog", true, "a syslog receiver under test"),
+        unpacked("syslog-ng-core", true, "a syslog receiver under test"),
+        unpacked("systemd", true, "the journal under test"),
+        unpacked("victoria-metrics", false, "takes OTLP metrics"),
+        unpacked(
+            "python3-opentelemetry-proto",
+            false,
+            "the official protobufs",
+        ),
     ],
 );
 

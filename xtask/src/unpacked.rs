@@ -13,10 +13,10 @@ use crate::debian::Apt;
 pub(crate) fn receivers() -> Result<PathBuf> {
     let (suite, packages) = pins::RECEIVERS;
     let all = cache("receivers")?;
-    for package in packages {
+    for pins::Unpacked { package, whole } in packages {
         once(&all.join(package.name), |apt, unpacked| {
             println!("fetching {} (not installed: {})", package.name, package.why);
-            Apt::new(apt, suite)?.unpack(&[package.name], true, unpacked)
+            Apt::new(apt, suite)?.unpack(&[package.name], *whole, unpacked)
         })?;
     }
     Ok(all)

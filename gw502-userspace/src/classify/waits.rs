@@ -11,14 +11,25 @@ const HISTORY: usize = 128;
 /// Proxies and phases remembered; beyond that all is forgotten and learnt again.
 const PROXIES: usize = 256;
 
-/// A proxy's timer fires late by its clock's grain and the time until it is scheduled: tens of
-/// milliseconds on a busy host. Early by as much as its clock was stale when it was set.
-///
-/// So much is granted where it is known that no client had left. Where nothing is known of the
-/// clients, a wait has to be closer to be no coincidence.
-const LATE_US: u64 = 150_000;
-const LATE_UNPROVEN_US: u64 = 30_000;
-const EARLY_US: u64 = 4_000;
+/// How far from its time a proxy's timer fires, in microseconds.
+#[derive(Clone, Copy, Debug)]
+struct Slack {
+    /// By as much as its clock was stale when it was set: event loops read the clock once a turn.
+    early_us: u64,
+    /// By its clock's grain and the time until it is scheduled: tens of milliseconds on a busy host.
+    late_us: u64,
+}
+
+/// So much is granted where it is known that no client had left.
+const PROVEN: Slack = Slack {
+    early_us: 25_000,
+    late_us: 150_000,
+};
+/// Where nothing is known of the clients, a wait has to be closer to be no coincidence.
+const UNPROVEN: Slack = Slack {
+    early_us: 4_000,
+    late_us: 30_000,
+};
 /// Time-outs are configured in whole seconds more often than not.
 const BEAT_US: u64 = 1_000_000;
 
@@ -56,14 +67,10 @@ impl Waits {
         if self.seen.len() >= PROXIES && !self.seen.contains_key(&(comm, phase)) {
             self.seen.clear();
         }
-        let late_us = if clients_stayed {
-            LATE_US
-        } else {
-            LATE_UNPROVEN_US
-        };
+        let slack = if clients_stayed { PROVEN } else { UNPROVEN };
         let history = self.seen.entry((comm, phase)).or_default();
         let is_timers = (recurs(history, wait_us) && !may_be_a_race(comm, phase, wait_us))
-            || (on_the_beat(wait_us, late_us) && keeps_the_beat(history));
+            || (on_the_beat(wait_us, slack) && keeps_the_beat(history));
         if history.len() == HISTORY {
             history.pop_front();
         }
@@ -87,7 +94,7 @@ fn recurs(history: &VecDeque<u64>, wait_us: u64) -> bool {
 /// Whether a wait on the beat is more than chance: clients that take requests back by HTTP/2 are
 /// not seen to leave, and do so at any moment.
 fn keeps_the_beat(history: &VecDeque<u64>) -> bool {
-    let on_it = history.iter().filter(|seen| on_the_beat(**seen, LATE_US));
+    let on_it = history.iter().filter(|seen| on_the_beat(**seen, PROVEN));
     on_it.count() * 2 >= history.len()
 }
 
@@ -98,9 +105,9 @@ fn may_be_a_race(comm: [u8; 16], phase: Phase, wait_us: u64) -> bool {
 }
 
 /// A whole number of seconds, one at least.
-const fn on_the_beat(wait_us: u64, late_us: u64) -> bool {
-    let past = (wait_us + EARLY_US) % BEAT_US;
-    wait_us + EARLY_US >= BEAT_US && past <= late_us + EARLY_US
+const fn on_the_beat(wait_us: u64, Slack { early_us, late_us }: Slack) -> bool {
+    let past = (wait_us + early_us) % BEAT_US;
+    wait_us + early_us >= BEAT_US && past <= late_us + early_us
 }
 
 #[cfg(test)]
@@ -132,6 +139,9 @@ mod tests {
             (2_031_556, true, false),
             (2_150_000, true, false),
             (2_151_000, false, false),
+            (1_996_000, true, true),
+            (1_975_000, true, false),
+            (1_974_000, false, false),
         ] {
             let named = |known| Waits::default().is_timers(NGINX, Phase::Request, wait, known);
             assert_eq!((named(true), named(false)), (stayed, unknown), "{wait}");

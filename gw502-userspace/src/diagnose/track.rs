@@ -50,6 +50,9 @@ pub(super) struct Episode {
     pub(super) refused: u64,
     /// Those whose evidence says that nothing listened, on this host.
     pub(super) no_listener: u64,
+    /// Refusals since the last of those, of which nothing is known: the listener may have been back
+    /// by the time of the look.
+    pub(super) late: u64,
     /// When the listener ended, where that is known.
     pub(super) ended_ns: Option<u64>,
     /// Whether connections succeeded in between.
@@ -171,6 +174,10 @@ impl Track {
             let refused = failure.class == Class::Refused;
             episode.refused = episode.refused.saturating_add(u64::from(refused));
             episode.no_listener = episode.no_listener.saturating_add(u64::from(no_listener));
+            episode.late = match failure.cause {
+                Cause::Refused if !no_listener => episode.late.saturating_add(1),
+                _ => 0,
+            };
             episode.ended_ns = episode.ended_ns.or(ended_ns);
         }
     }

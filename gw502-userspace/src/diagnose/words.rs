@@ -24,13 +24,14 @@ impl fmt::Display for Span {
 /// Timers fire late by the proxy's clock and the time until it runs, never early by more than a
 /// stale clock: the value is at or just below what was measured.
 pub(super) fn configured(measured_us: u64) -> String {
-    const EARLY_US: u64 = 4_000;
+    const EARLY_US: u64 = 25_000;
     const LATE_US: u64 = 150_000;
-    let past = |beat: u64| (measured_us + EARLY_US) % beat;
-    if measured_us + EARLY_US >= 1_000_000 && past(1_000_000) <= LATE_US {
-        format!("{}s", (measured_us + EARLY_US) / 1_000_000)
+    const GRAIN_US: u64 = 4_000;
+    let latest_us = measured_us + EARLY_US;
+    if latest_us >= 1_000_000 && latest_us % 1_000_000 <= LATE_US + EARLY_US {
+        format!("{}s", latest_us / 1_000_000)
     } else {
-        format!("{}ms", (measured_us + EARLY_US) / 10_000 * 10)
+        format!("{}ms", (measured_us + GRAIN_US) / 10_000 * 10)
     }
 }
 

@@ -41,6 +41,31 @@ pub fn sockets(root: &KernelRoot, pid: u32) -> impl Iterator<Item = u64> {
         })
 }
 
+/// How many descriptors a process has open, and how many it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Descriptors {
+    /// Open.
+    pub open: u64,
+    /// Allowed at most: the soft limit of `RLIMIT_NOFILE`.
+    pub limit: u64,
+}
+
+/// The descriptors of a process; `None` when procfs does not tell.
+pub fn descriptors(root: &KernelRoot, pid: u32) -> Option<Descriptors> {
+    let fds = root.proc(format!("{pid}/fd"));
+    // Since Linux 6.2 the size of the directory (`proc_fd_getattr()`, fs/proc/fd.c); before, zero.
+    let open = match fs::metadata(&fds).ok()?.len() {
+        0 => u64::try_from(fs::read_dir(&fds).ok()?.count()).ok()?,
+        size => size,
+    };
+    let limits = fs::read_to_string(root.proc(format!("{pid}/limits"))).ok()?;
+    let limit = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())?;
+    Some(Descriptors { open, limit })
+}
+
 /// How many processes carry each of `names`; names that no process carries are left out.
 pub fn running(root: &KernelRoot, names: &[String]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
@@ -68,4 +93,27 @@ pub fn system_call(root: &KernelRoot, pid: u32, thread: u32) -> Option<u32> {
     let path = root.proc(format!("{pid}/task/{thread}/syscall"));
     let text = fs::read_to_string(path).ok()?;
     text.split_ascii_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::resource::{Resource, getrlimit};
+
+    use super::*;
+
+    #[test]
+    fn descriptors_are_counted_against_their_limit() {
+        let root = KernelRoot::new(None);
+        let count = || descriptors(&root, std::process::id()).unwrap();
+        let before = count();
+        // More than the tests beside this one open meanwhile.
+        let files: Vec<_> = (0..500)
+            .map(|_| fs::File::open("/dev/null").unwrap())
+            .collect();
+        let after = count();
+        assert!(after.open >= before.open + 400, "{before:?} {after:?}");
+        assert_eq!(after.limit, getrlimit(Resource::RLIMIT_NOFILE).unwrap().0);
+        drop(files);
+        assert_eq!(descriptors(&root, u32::MAX), None);
+    }
 }

@@ -53,6 +53,7 @@ const FILTERED: Blind = blind(
     "SYNs that netfilter drops here, which are named syn-unanswered",
 );
 const FAST_OPEN: Blind = blind("fast-open-by-sendto", "sendto(MSG_FASTOPEN)");
+const SECCOMP: Blind = blind("seccomp", "a connect() that a seccomp filter forbids");
 const MANY_WAIT: Blind = blind(
     "many-connects-wait",
     "why one fails of many connects that wait at once (return_missed)",
@@ -84,10 +85,12 @@ pub const fn blind_to(capability: Capability, backend: Option<Backend>) -> &'sta
     match (capability, backend) {
         (Capability::ConnectResults, None) => &[UNIX_SOCKETS, REFUSED_HERE],
         (Capability::ConnectResults, Some(Backend::SyscallTracepoint)) => {
-            &[IO_URING, BITS_32, MPTCP, FAST_OPEN]
+            &[IO_URING, BITS_32, MPTCP, FAST_OPEN, SECCOMP]
         }
-        (Capability::ConnectResults, Some(Backend::Kprobe)) => &[MPTCP, FAST_OPEN, MANY_WAIT],
-        (Capability::ConnectResults, Some(_)) => &[MPTCP, FAST_OPEN],
+        (Capability::ConnectResults, Some(Backend::Kprobe)) => {
+            &[MPTCP, FAST_OPEN, SECCOMP, MANY_WAIT]
+        }
+        (Capability::ConnectResults, Some(_)) => &[MPTCP, FAST_OPEN, SECCOMP],
         (Capability::Clients, Some(_)) => &[HTTP2_CANCEL],
         (Capability::Drops, None) => &[NEIGHBOURS, FILTERED],
         (Capability::AcceptQueues, None) => &[QUEUE_SYNS, QUEUE_HANDSHAKES],

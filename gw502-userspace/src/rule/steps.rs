@@ -42,6 +42,7 @@ pub(super) const PLACEHOLDERS: &[(&str, &str)] = &[
     // The proxy.
     ("proxy", "PROXY"),
     ("proxy_pid", "PROXY_PID"),
+    ("proxy_gid", "PROXY_GROUP"),
     ("proxy_unit", "PROXY_UNIT"),
     // The failure.
     ("netns", "NETNS"),
@@ -158,6 +159,10 @@ fn value(name: &str, failure: &Failure, facts: &Facts) -> Option<String> {
             .and_then(quoted),
         "proxy" => quoted(&failure.proxy.comm),
         "proxy_pid" => Some(failure.proxy.pid.to_string()),
+        "proxy_gid" => failure.evidence.iter().find_map(|fact| match fact {
+            Evidence::ConnectedAs { gid, .. } => Some(gid.to_string()),
+            _ => None,
+        }),
         "proxy_unit" => failure
             .proxy
             .cgroup

@@ -12,6 +12,7 @@ mod fastopen;
 mod http2;
 mod int80;
 mod mptcp;
+mod seccomp;
 mod uring;
 
 use std::time::Duration;
@@ -35,7 +36,7 @@ struct Spot {
     id: &'static str,
 }
 
-const SPOTS: [Spot; 4] = [
+const SPOTS: [Spot; 5] = [
     Spot {
         name: "io_uring",
         connect: uring::connect,
@@ -59,6 +60,12 @@ const SPOTS: [Spot; 4] = [
         connect: fastopen::connect,
         fails_with: Errno::EACCES,
         id: "fast-open-by-sendto",
+    },
+    Spot {
+        name: "forbidden_by_seccomp",
+        connect: seccomp::connect,
+        fails_with: Errno::EPERM,
+        id: "seccomp",
     },
 ];
 

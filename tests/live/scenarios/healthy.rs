@@ -46,7 +46,12 @@ fn traffic(stage: &Stage) -> Outcome {
     let app = node(&stage.lab, stage.free_address(), &[]);
     let proxy = stage.tuned(app.address(), kept);
     good(stage, &proxy);
-    stage.counted(&proxy, app.address(), Counts::good(app.connections()), &[])
+    stage.counted(
+        &proxy,
+        app.address(),
+        Counts::good(app.connections(BATCH)),
+        &[],
+    )
 }
 
 #[track_caller]
@@ -132,7 +137,7 @@ fn app_restarts_idle(stage: &Stage) -> Outcome {
             app.start_again(stage.lab.upstream());
         }
         good(stage, &proxy);
-        connections += app.connections();
+        connections += app.connections(BATCH);
     }
     stage.counted(&proxy, at.into(), Counts::good(connections), &[])
 }
@@ -148,7 +153,7 @@ fn scanned(stage: &Stage) -> Outcome {
     });
     assert_eq!(refused, SCANNED.len(), "nothing listens there");
     good(stage, &proxy);
-    stage.counted(&proxy, at.into(), Counts::good(app.connections()), &[])
+    stage.counted(&proxy, at.into(), Counts::good(app.connections(BATCH)), &[])
 }
 
 /// Clients that do not wait for a slow answer: the proxy ends healthy attempts.

@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use gw502_tests::app::{Gunicorn, gunicorn};
 use gw502_tests::beyond::Beyond;
+use gw502_tests::cgroup::Cgroup;
 use gw502_tests::client::{self, Request};
 use gw502_tests::deadline;
 use gw502_tests::firewall::{self, Hook, Verdict};
 use gw502_tests::lab::{DEVICE, Family, Path};
 use gw502_tests::netns::Namespace;
+use gw502_tests::policy;
 use gw502_tests::proxy::{Kind, Settings};
 use gw502_tests::route::{self, Route};
 use gw502_tests::sockets;
 use gw502_tests::upstream::{Behaviour, Upstream};
+use nix::errno::Errno;
 
 use super::stage::{LATE, Outcome, Stage};
 use super::{SOME, Scenario, scenario};
@@ -142,6 +145,19 @@ pub(super) const ALL: &[Scenario] = &[
         let nowhere = route::lead_nowhere(stage.lab.proxy(), Family::V4, Route::Prohibit);
         fails(stage, nowhere, NOT_PERMITTED)
     }),
+    across("policy_forbids", "local/not-permitted", |stage| {
+        policy(stage, Errno::EPERM, "1: Operation not permitted")
+    }),
+    across("policy_no_memory", "local/out-of-memory", |stage| {
+        policy(stage, Errno::ENOMEM, "12: Cannot allocate memory")
+    }),
+    across("policy_no_files", "local/descriptor-exhaustion", |stage| {
+        policy(stage, Errno::ENFILE, "23: Too many open files in system")
+            .with_evidence("descriptors open")
+    }),
+    across("policy_odd_errno", "local/connect-failed", |stage| {
+        policy(stage, Errno::EPROTO, "71: Protocol error")
+    }),
     across("ports_exhausted", "local/port-exhaustion", ports_exhausted),
     across("two_hosts_with_one_address", "refused/refused", two_hosts),
     across("accept_queue_full", "timeout/accept-queue-full", queue_full),
@@ -187,6 +203,23 @@ fn fails(stage: &Stage, upstream: SocketAddr, words: &'static str) -> Outcome {
     let proxy = stage.proxy(upstream.into());
     stage.send(&proxy, "/", SOME);
     stage.outcome(&proxy, upstream.into(), SOME, &[words])
+}
+
+/// A policy of the proxy's cgroup lets `connect()` fail so. Nothing else here makes a kernel short of
+/// memory or files at that very moment.
+fn policy(stage: &Stage, errno: Errno, words: &'static str) -> Outcome {
+    let upstream = upstream(stage, Family::V4, Behaviour::Good);
+    let at = upstream.address();
+    let cgroup = Cgroup::new();
+    let proxy = stage.proxy(at.clone());
+    for worker in proxy.workers() {
+        cgroup.take(*worker);
+    }
+    policy::forbid_connects(&cgroup, errno);
+    stage.send(&proxy, "/", SOME);
+    let outcome = stage.outcome(&proxy, at, SOME, &[words]);
+    drop(proxy);
+    outcome
 }
 
 /// A router that drops, between the proxy and an app that serves.

@@ -173,7 +173,7 @@ fn keepalive_race(stage: &Stage) -> Outcome {
     });
     let counts = Counts {
         failed: raced,
-        ..Counts::good(app.connections())
+        ..Counts::good(app.connections(2 * SOME))
     };
     let words = ["upstream prematurely closed connection"];
     stage.counted(&proxy, at.into(), counts, &words)

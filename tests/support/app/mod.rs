@@ -75,9 +75,14 @@ impl App {
         self.said("request ")
     }
 
-    /// How many connections it has accepted, since it was started last.
+    /// How many connections it has accepted for so many requests, since it was started last. It
+    /// speaks of a connection before it speaks of what comes on it.
     #[must_use]
-    pub fn connections(&self) -> usize {
+    #[track_caller]
+    pub fn connections(&self, requests: usize) -> usize {
+        deadline::wait_until("the app to have said all", PATIENCE, || {
+            self.requests() >= requests
+        });
         self.said("connection")
     }
 

@@ -1,5 +1,6 @@
 //! Proxies that get a new configuration while they work, and such as are ended.
 
+use std::fs;
 use std::net::SocketAddr;
 
 use nix::sys::signal::{self, Signal};
@@ -41,6 +42,20 @@ impl Proxy {
         let mut before = std::mem::replace(&mut self.process, new);
         before.wait(PATIENCE);
         self.workers = vec![self.process.pid()];
+    }
+
+    /// Puts `line` in the place of each that its configuration has of that directive, and reloads
+    /// it.
+    #[track_caller]
+    pub fn configure(&mut self, lab: &Lab, line: &str) {
+        let directive = |line: &str| line.split_whitespace().next().map(str::to_owned);
+        let text = fs::read_to_string(&self.configuration).expect("the bench wrote it");
+        let is_old = |old: &str| old.trim_end().ends_with(';') && directive(old) == directive(line);
+        assert!(text.lines().any(is_old), "no such directive: {line}");
+        let lines = text.lines().map(|old| if is_old(old) { line } else { old });
+        let text = lines.collect::<Vec<_>>().join("\n");
+        fs::write(&self.configuration, text).expect("the bench wrote it");
+        self.reload(lab);
     }
 
     /// Ends every process of it at once, by SIGKILL.

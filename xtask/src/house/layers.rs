@@ -25,6 +25,12 @@ const PURE: &[&str] = &[
     "sink/fields",
     "sink/syslog/message",
     "intake/decode",
+    "sink/otlp/answer",
+    "sink/otlp/attributes",
+    "sink/otlp/logs",
+    "sink/otlp/metrics",
+    "sink/otlp/payload",
+    "sink/otlp/sentence",
     "enrich/names/address",
     "enrich/names/nginx/tokens",
 ];

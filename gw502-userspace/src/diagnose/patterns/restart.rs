@@ -83,9 +83,11 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
 /// Whether everything was refused, and then nothing.
 ///
 /// Connections that succeeded in its first or last second may have done so before and after it.
-/// That is believed where it was seen each time that nothing listened.
+/// That is believed where it was seen each time that nothing listened; but for the last ones, after
+/// which the listener may have come back before anybody looked.
 pub(super) const fn is_restart(episode: &Episode) -> bool {
-    let whole = !episode.edges || episode.no_listener == episode.failures;
+    let seen = episode.no_listener > 0;
+    let whole = !episode.edges || (seen && episode.no_listener + episode.late == episode.failures);
     episode.returned_ns.is_some() && !episode.mixed && whole && is_outage(episode)
 }
 
@@ -202,6 +204,26 @@ mod tests {
         assert_eq!(finding.explains, 3);
         // Of another host it is not known that nothing listened all the time.
         assert_eq!(under_load(|| refused(9000, 0)), None);
+    }
+
+    #[test]
+    fn of_the_last_refusal_it_may_not_be_known_that_nothing_listened() {
+        let under_load = |failures: Vec<crate::event::Failure>| {
+            let mut script = Script::new();
+            script.good(10).second().good(5);
+            for failure in failures {
+                script.fail(failure);
+            }
+            script.good(5).second().good(10).second();
+            found(&script).and_then(|finding| finding.cause)
+        };
+        let gone = || exited(4090, "SIGTERM", 1_000);
+        let unknown = || refused(9000, 0);
+        let restarting = Some(Cause::UpstreamRestarting);
+        assert_eq!(under_load(vec![gone(), gone(), unknown()]), restarting);
+        assert_eq!(under_load(vec![gone(), unknown(), gone()]), None);
+        assert_eq!(under_load(vec![unknown(), gone()]), None);
+        assert_eq!(under_load(vec![unknown()]), None);
     }
 
     #[test]

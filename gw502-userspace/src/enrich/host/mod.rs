@@ -3,12 +3,14 @@
 //! Looked up right after the failure, for failures alone. What cannot be known for sure is left out:
 //! the plain cause then stands.
 
+mod descriptors;
 mod places;
 mod socket_file;
 mod times;
 
 use gw502_common::wire::{Departure, Flow, UpstreamKey};
 
+use self::descriptors::Counted;
 use self::places::{Place, Places};
 use self::times::Times;
 use super::owners::{Owners, exit};
@@ -28,6 +30,7 @@ pub struct HostBook {
     servers: Servers,
     places: Places,
     owners: Owners,
+    descriptors: Counted,
 }
 
 impl HostBook {
@@ -37,6 +40,7 @@ impl HostBook {
             servers,
             places: Places::new(root.clone()),
             owners: Owners::new(root.clone()),
+            descriptors: Counted::default(),
             root,
         }
     }
@@ -49,6 +53,10 @@ impl HostBook {
             _ => Vec::new(),
         };
         failure.evidence.extend(evidence);
+        if failure.is_failure() {
+            let descriptors = self.descriptors.evidence(&self.root, failure);
+            failure.evidence.extend(descriptors);
+        }
         self.name_overflowed(failure);
     }
 

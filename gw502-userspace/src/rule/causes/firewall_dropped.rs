@@ -24,11 +24,11 @@ pub(super) static RULE: Rule = Rule {
         ],
         check: &[
             Step::new(
-                "{in_netns}nft list ruleset | grep -nE 'drop|policy'",
-                "rules and policies that drop, in the proxy's network namespace",
+                "{in_netns}nft -a list ruleset | grep -E '^table|chain|drop'",
+                "tables and chains with a rule or policy that drops, in the proxy's network namespace",
             ),
             Step::new(
-                "nft list ruleset | grep -nE 'drop|policy'",
+                "nft -a list ruleset | grep -E '^table|chain|drop'",
                 "the same in the host's: containers' packets pass its forward chain",
             ),
             Step::new(
@@ -42,11 +42,11 @@ pub(super) static RULE: Rule = Rule {
         ],
         fix: &[
             Step::new(
-                "nft insert rule inet filter input tcp dport {port} accept",
+                "{in_netns}nft insert rule inet filter input tcp dport {port} accept",
                 "lets the port in, in the table and chain that drop",
             ),
             Step::new(
-                "nft insert rule inet filter forward ip daddr {address} accept",
+                "{in_netns}nft insert rule inet filter forward ip daddr {address} accept",
                 "the same for an upstream in a container; the answers need `ct state established`",
             ),
             Step::new(

@@ -18,7 +18,7 @@ pub(super) static RULE: Rule = Rule {
             "SELinux: `httpd_can_network_connect` is off, so nginx, Apache and others may not connect.",
             "AppArmor forbids the network to the proxy's profile.",
             "A `prohibit` route (EACCES).",
-            "A BPF program on connect() of its cgroup, or a seccomp filter (EPERM).",
+            "A BPF program on connect() of its cgroup (EPERM). What a seccomp filter forbids is not seen.",
             "Not a firewall rule on output: TCP sends the SYN again then, which is syn-unanswered.",
         ],
         check: &[

@@ -46,6 +46,10 @@ pub(super) static RULE: Rule = Rule {
             ),
         ],
         fix: &[
+            Step::new(
+                "chgrp {proxy_gid} {path} && chmod 0660 {path}",
+                "lets the proxy in until the program makes the file again; the next steps make it last",
+            ),
             Step::app(
                 "php-fpm",
                 "listen.group = www-data",

@@ -50,7 +50,8 @@ pub(super) static RULE: Rule = Rule {
             ),
         ],
         fix: &[
-            Step::new("systemctl restart {unit}", "starts it again"),
+            Step::new("systemctl restart {unit}", "starts it again")
+                .or("docker restart {container}"),
             Step::new(
                 "systemctl edit {unit}    # [Service] Restart=on-failure, MemoryMax=…",
                 "lets systemd restart it, and gives it the memory that it needs",

@@ -157,3 +157,95 @@ pub(super) async fn open(endpoint: &Endpoint, config: &OtlpConfig) -> Result<Ope
         headers,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sink::otlp::Otlp;
+
+    fn config(protocol: OtlpProtocol, endpoint: &str) -> OtlpConfig {
+        OtlpConfig {
+            endpoint: endpoint.to_owned(),
+            protocol,
+            headers: BTreeMap::new(),
+            header_files: BTreeMap::new(),
+            ca_file: None,
+            client_certificate: None,
+            timeout: Duration::from_secs(1),
+            metrics_every: None,
+            resource: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn an_endpoint_has_a_port_and_a_path_of_its_own_or_the_usual() {
+        for (protocol, endpoint, scheme, port, path) in [
+            (OtlpProtocol::Grpc, "http://a", "http", 4317, "/x"),
+            (OtlpProtocol::Http, "https://a/", "https", 4318, "/x"),
+            (
+                OtlpProtocol::Http,
+                "http://a:80/otlp/",
+                "http",
+                80,
+                "/otlp/x",
+            ),
+            (
+                OtlpProtocol::Http,
+                "https://[::1]:9/b/c",
+                "https",
+                9,
+                "/b/c/x",
+            ),
+        ] {
+            let parsed = Endpoint::parse(&config(protocol, endpoint)).unwrap();
+            assert_eq!(parsed.scheme(), scheme, "{endpoint}");
+            assert_eq!(parsed.port(protocol), port, "{endpoint}");
+            assert_eq!(parsed.below("/x").unwrap().as_str(), path, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_endpoint_is_refused_with_the_reason() {
+        let refusal = |protocol, endpoint| {
+            let error = Otlp::new(&config(protocol, endpoint), "web1").unwrap_err();
+            error.to_string()
+        };
+        for endpoint in [
+            "",
+            "collector:4317",
+            "grpc://collector:4317",
+            "http://",
+            "http://user:secret@collector:4318",
+            "http://collector:4318/?token=secret",
+            "http://a b",
+        ] {
+            let said = refusal(OtlpProtocol::Http, endpoint);
+            assert!(said.contains("is no URL of an OTLP receiver"), "{said}");
+        }
+        let said = refusal(OtlpProtocol::Grpc, "http://a:4317/v1/logs");
+        assert!(said.contains("has a path"), "{said}");
+    }
+
+    #[test]
+    fn what_is_no_header_is_refused() {
+        let config = config(OtlpProtocol::Grpc, "http://a");
+        for (name, value) in [("x y", "1"), ("x", "one\ntwo"), ("", "1")] {
+            let headers = [(name.to_owned(), value.to_owned())].into();
+            let config = OtlpConfig {
+                headers,
+                ..config.clone()
+            };
+            let said = Otlp::new(&config, "web1").unwrap_err().to_string();
+            assert!(said.contains("cannot be a header"), "{said}");
+        }
+        let header_files = [("x y".to_owned(), PathBuf::from("/dev/null"))].into();
+        let config = OtlpConfig {
+            header_files,
+            ..config
+        };
+        assert!(Otlp::new(&config, "web1").is_err());
+    }
+}

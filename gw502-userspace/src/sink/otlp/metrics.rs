@@ -103,7 +103,12 @@ fn name(family: &Family) -> String {
     let suffix = family.unit.map(|unit| format!("_{unit}"));
     let suffix = suffix.as_deref().unwrap_or_default();
     let name = family.name.strip_suffix(suffix).unwrap_or(family.name);
-    name.replace('_', ".")
+    let name = name.replace('_', ".");
+    match family.kind {
+        // Nobody puts that back.
+        Type::Info => name + ".info",
+        Type::Counter | Type::Gauge | Type::Histogram => name,
+    }
 }
 
 /// The unit as UCUM has it.

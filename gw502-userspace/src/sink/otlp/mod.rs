@@ -93,3 +93,6 @@ impl MeasureSink for Otlp {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Pure: who sends. Names are those of OpenTelemetry's semantic conventions, 1.37.
+//! Pure: who sends. Names are those of OpenTelemetry's semantic conventions.
 
 use std::collections::BTreeMap;
 

@@ -207,3 +207,6 @@ fn one_line(words: &str) -> String {
         .take(LONGEST)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
