@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path as FilePath;
 use std::process::{self, Command, Stdio};
 use std::thread;
@@ -211,10 +212,16 @@ fn bare() {
     let scene = scene();
     // The usual port, in a namespace where nobody has it.
     let mut command = agent::gw502(&["agent"]);
+    let scratch = Scratch::new();
+    let manager = UnixDatagram::bind(scratch.join("notify")).expect("a socket of ours");
+    manager.set_read_timeout(Some(LIMIT)).expect("a time-out");
+    command.env("NOTIFY_SOCKET", scratch.join("notify"));
     let agent = scene.lab.proxy().enter(|| Agent::start(&mut command));
     agent.wait_said("metrics on ");
     let page = SocketAddr::from((Ipv4Addr::LOCALHOST, 9502));
     let get = |path| scene.lab.proxy().enter(|| get(page, path));
+    told(&manager, "READY=1");
+    told(&manager, "WATCHDOG=1");
     send(&scene);
     let refused = |line: &str| line.contains("\"class\":\"refused\"");
     agent.wait_lines(LIMIT, refused, REQUESTS);
@@ -222,12 +229,30 @@ fn bare() {
         let metrics = get("/metrics").unwrap_or_default().1;
         metrics.contains("gw502_upstream_failures_total{cause=")
     });
+    agent.signal(Signal::SIGHUP);
+    let reloading = told(&manager, "RELOADING=1");
+    assert!(reloading.contains("\nMONOTONIC_USEC="), "{reloading}");
+    told(&manager, "READY=1");
     let session = agent.stop(Signal::SIGINT);
     assert_eq!(session.code, 0, "{}", session.stderr);
+    told(&manager, "STOPPING=1");
     let netns = scene.lab.proxy().inode();
     let ours = session.events.iter();
     let ours = ours.filter(|event| event.netns() == Some(netns)).count();
     assert_eq!(ours, REQUESTS, "{}", session.stdout);
+}
+
+/// The next message to the service manager that begins so.
+fn told(manager: &UnixDatagram, first: &str) -> String {
+    let mut bytes = [0; 1024];
+    loop {
+        let length = manager.recv(&mut bytes);
+        let length = length.unwrap_or_else(|error| unreachable!("{first} was not told: {error}"));
+        let message = String::from_utf8_lossy(bytes.get(..length).unwrap_or_default());
+        if message.starts_with(first) {
+            return message.into_owned();
+        }
+    }
 }
 
 fn wrong() {

@@ -14,6 +14,8 @@ pub struct Own {
     pub losses: BTreeMap<String, u64>,
     /// Each sink, by name.
     pub sinks: Vec<(String, Snapshot)>,
+    /// Messages that were too long for a sink and lost their end, by name.
+    pub cut: Vec<(String, u64)>,
     /// Records handed to the sinks.
     pub failures: u64,
     /// The same of diagnoses.
@@ -127,6 +129,13 @@ impl Own {
             Type::Counter,
             shed,
         );
+        let cut = self.cut.iter();
+        let cut = family(
+            "gw502_sink_cut",
+            "Messages that were too long for a datagram and lost their end",
+            Type::Counter,
+            cut.map(|(sink, messages)| count(&[("sink", sink)], *messages)),
+        );
         let counts = SINK_COUNTS.iter().map(|(name, help, counted)| {
             let sinks = self.sinks.iter();
             let points = sinks.map(|(sink, at)| count(&[("sink", sink)], counted(at)));
@@ -138,7 +147,7 @@ impl Own {
                 sinks.filter_map(|(sink, at)| Some(level(&[("sink", sink)], float(value(at)?))));
             family(name, help, Type::Gauge, points)
         });
-        counts.chain([shed]).chain(levels)
+        counts.chain([shed, cut]).chain(levels)
     }
 }
 

@@ -191,6 +191,7 @@ impl Desk {
     /// Shows everything as it is now.
     fn publish(&mut self) {
         self.own.sinks = self.workers.snapshots();
+        self.own.cut = self.workers.cut();
         self.own.series = self.upstreams.used();
         match process::read(self.boot_s) {
             Ok(process) => self.own.process = process,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -38,6 +40,7 @@ pub(super) struct WorkerError {
 struct Worker {
     config: SinkConfig,
     courier: Courier,
+    cut: Option<Arc<AtomicU64>>,
     pusher: Option<Pusher>,
 }
 
@@ -58,6 +61,7 @@ pub(super) struct Workers {
 struct Prepared {
     config: SinkConfig,
     sink: Box<dyn Sink>,
+    cut: Option<Arc<AtomicU64>>,
     /// Of a sink that is new.
     spool: Option<Spool>,
     pushes: Option<(Otlp, Duration)>,
@@ -95,24 +99,30 @@ pub(super) fn check(config: &Config, host: &str) -> Result<(), WorkerError> {
     Ok(())
 }
 
-fn build(config: &SinkConfig, host: &str) -> Result<Box<dyn Sink>, WorkerError> {
+/// The sink, and where it counts messages that were too long for it.
+type Built = (Box<dyn Sink>, Option<Arc<AtomicU64>>);
+
+fn build(config: &SinkConfig, host: &str) -> Result<Built, WorkerError> {
     let failed = |why: String| WorkerError {
         name: config.name.clone(),
         why,
     };
-    Ok(match &config.way {
+    let sink: Box<dyn Sink> = match &config.way {
         Way::Stdout => Box::new(StdoutLines::new().map_err(|error| failed(error.to_string()))?),
         Way::File(file) => Box::new(LogFile::new(file.clone(), clock::wall)),
         Way::Syslog(syslog) => {
             let syslog = Syslog::new(syslog.clone());
-            Box::new(syslog.map_err(|error| failed(error.to_string()))?)
+            let syslog = syslog.map_err(|error| failed(error.to_string()))?;
+            let cut = syslog.cut();
+            return Ok((Box::new(syslog), Some(cut)));
         }
         Way::Journald(journald) => Box::new(Journald::new(journald.clone())),
         Way::Otlp(otlp) => {
             let otlp = Otlp::new(otlp, host);
             Box::new(otlp.map_err(|error| failed(error.to_string()))?)
         }
-    })
+    };
+    Ok((sink, None))
 }
 
 impl Workers {
@@ -154,6 +164,16 @@ impl Workers {
             .collect()
     }
 
+    /// Messages that were too long for a sink and lost their end, by sink.
+    pub(super) fn cut(&self) -> Vec<(String, u64)> {
+        let workers = self.all.iter();
+        let cut = workers.filter_map(|worker| {
+            let cut = worker.cut.as_ref()?.load(Ordering::Relaxed);
+            Some((worker.config.name.clone(), cut))
+        });
+        cut.collect()
+    }
+
     /// From now on these are the sinks. Those that stay as they were open their files anew, and
     /// those that are gone deliver what they have. When one cannot be had nothing changes; when the
     /// host has no thread for one, the others do.
@@ -186,6 +206,7 @@ impl Workers {
             if let Some(at) = next {
                 let next = prepared.swap_remove(at);
                 worker.courier.change(next.sink, next.config.queue);
+                worker.cut = next.cut;
                 worker.pusher = None;
                 match self.pusher(&next.config.name, next.pushes) {
                     Ok(pusher) => worker.pusher = pusher,
@@ -216,7 +237,7 @@ impl Workers {
             name: config.name.clone(),
             why,
         };
-        let sink = build(config, &self.host)?;
+        let (sink, cut) = build(config, &self.host)?;
         let pushes = match &config.way {
             Way::Otlp(otlp) => match otlp.metrics_every {
                 Some(every) => {
@@ -240,6 +261,7 @@ impl Workers {
         Ok(Prepared {
             config: config.clone(),
             sink,
+            cut,
             spool,
             pushes,
         })
@@ -249,6 +271,7 @@ impl Workers {
         let Prepared {
             config,
             sink,
+            cut,
             spool,
             pushes,
         } = new;
@@ -266,6 +289,7 @@ impl Workers {
         Ok(Worker {
             config,
             courier,
+            cut,
             pusher,
         })
     }
