@@ -13,6 +13,7 @@ use gw502_tests::agent::{self, Agent};
 use gw502_tests::client::{self, Request};
 use gw502_tests::deadline;
 use gw502_tests::lab::{Family, Lab, Path};
+use gw502_tests::machine;
 use gw502_tests::proxy::Kind;
 use gw502_tests::scratch::Scratch;
 use gw502_tests::upstream::Behaviour;
@@ -189,6 +190,8 @@ fn reloaded(page: SocketAddr, result: &str, times: u64) {
 
 /// `promtool check metrics` finds nothing to complain of.
 fn promtool(page: SocketAddr) {
+    let missing = machine::missing_scrapers();
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
     let (_, metrics) = get(page, "/metrics").expect("the page");
     let child = Command::new("promtool")
         .args(["check", "metrics"])

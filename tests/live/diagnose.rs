@@ -21,7 +21,7 @@ use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::scene::Scene;
+use crate::scene::{self, Scene};
 use crate::trial;
 
 /// More than any of these may take.
@@ -46,16 +46,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn start(scene: &Scene, first: &[&str]) -> Agent {
-    let mut command = agent::gw502(first);
-    for pid in scene.proxy.workers() {
-        command.arg("--pid").arg(pid.to_string());
-    }
-    if let Some(backend) = agent::backend() {
-        command.arg("--hooks").arg(backend);
-    }
-    let agent = Agent::start(&mut command);
-    agent.wait_ready();
-    agent
+    scene::watch_workers(&scene.proxy, &mut agent::gw502(first))
 }
 
 fn scene(behaviour: Behaviour) -> Scene {

@@ -33,8 +33,6 @@ mod uploads;
 
 use std::process::ExitCode;
 
-use {bytes as _, gw502_userspace as _, tokio as _}; // the suite `ship`'s
-
 use libtest_mimic::{Arguments, Trial};
 
 use gw502_tests::{lab, machine};

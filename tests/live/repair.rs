@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
 
-use gw502_tests::agent::{self, Agent};
+use gw502_tests::agent;
 use gw502_tests::client::{self, Answer, Request};
 use gw502_tests::firewall;
 use gw502_tests::lab::{Family, Lab, Path};
@@ -16,7 +16,7 @@ use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::scene::settings;
+use crate::scene::{self, settings};
 
 /// Requests before the repair, and after it.
 const REQUESTS: usize = 4;
@@ -79,21 +79,12 @@ impl Broken {
         client::send(self.lab.proxy(), target, self.request, REQUESTS, 1)
     }
 
-    fn watch(&self, command: &mut Command) -> Agent {
-        for pid in self.proxy.workers() {
-            command.arg("--pid").arg(pid.to_string());
-        }
-        if let Some(backend) = agent::backend() {
-            command.arg("--hooks").arg(backend);
-        }
-        let agent = Agent::start(command);
-        agent.wait_ready();
-        agent
-    }
-
     /// Fails, is diagnosed as `cause`, takes the step that starts so, and is well.
     fn repair(mut self, cause: &str, take: Take, start: &str) -> Result<(), Failed> {
-        let agent = self.watch(&mut agent::gw502(&["diagnose", "--output", "json"]));
+        let agent = scene::watch_workers(
+            &self.proxy,
+            &mut agent::gw502(&["diagnose", "--output", "json"]),
+        );
         let answers = self.send();
         if answers.count(Answer::Status(200)) > 0 {
             return Err(format!("nothing is broken: {answers}").into());
@@ -131,7 +122,7 @@ impl Broken {
         }
         let step = step.replace(said, meant);
         let arguments: Vec<_> = step.split_whitespace().skip(1).collect();
-        let agent = self.watch(&mut agent::gw502(&arguments));
+        let agent = scene::watch_workers(&self.proxy, &mut agent::gw502(&arguments));
         let answers = self.send();
         let session = agent.wait(LIMIT);
         if answers.count(Answer::Status(200)) == REQUESTS && session.code == 0 {

@@ -1,10 +1,11 @@
 //! A proxy, its upstream and what became of them: shared by the trials beside the table of faults.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::time::Duration;
 
 use gw502_tests::address::Address;
-use gw502_tests::agent::{Agent, Event, Session};
+use gw502_tests::agent::{self, Agent, Event, Session};
 use gw502_tests::expect::{self, Differences};
 use gw502_tests::lab::{Family, Lab, Path};
 use gw502_tests::proxy::{Kind, Logged, Proxy, Settings};
@@ -56,6 +57,20 @@ impl Fault {
         };
         self
     }
+}
+
+/// Starts gw502 for the workers of a proxy alone, by the backend that the suite is run with, and
+/// waits until it watches.
+pub(crate) fn watch_workers(proxy: &Proxy, command: &mut Command) -> Agent {
+    for pid in proxy.workers() {
+        command.arg("--pid").arg(pid.to_string());
+    }
+    if let Some(backend) = agent::backend() {
+        command.arg("--hooks").arg(backend);
+    }
+    let agent = Agent::start(command);
+    agent.wait_ready();
+    agent
 }
 
 /// Where a trial happens. The upstream goes first: the proxy sees its connections end.

@@ -6,7 +6,7 @@ use nix::unistd::Uid;
 
 use crate::{agent, app};
 
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("/usr/sbin/nginx", "nginx-light"),
     (
         "/usr/lib/nginx/modules/ngx_stream_module.so",
@@ -18,7 +18,6 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/sbin/bpftool", "bpftool"),
     ("/usr/bin/setpriv", "util-linux"),
-    ("/usr/bin/promtool", "prometheus"),
 ];
 
 /// App servers, which the scenarios alone need.
@@ -27,14 +26,31 @@ const APPS: [(&str, &str); 2] = [
     ("/usr/bin/gunicorn", "gunicorn"),
 ];
 
+/// Prometheus, which the trials of the agent's metrics alone need.
+const SCRAPERS: [(&str, &str); 2] = [
+    ("/usr/bin/promtool", "prometheus"),
+    ("/usr/bin/prometheus", "prometheus"),
+];
+
 /// One line for each app server that is missing, with what to do about it.
 #[must_use]
 pub fn missing_apps() -> Vec<String> {
     let php = app::php_fpm().is_none();
     let php = php.then(|| absent("/usr/sbin/php-fpm*", "php-fpm"));
-    let apps = APPS.iter().filter(|(file, _)| !Path::new(file).exists());
-    let apps = apps.map(|(file, package)| absent(file, package));
-    apps.chain(php).collect()
+    missing_of(&APPS).chain(php).collect()
+}
+
+/// The same for Prometheus.
+#[must_use]
+pub fn missing_scrapers() -> Vec<String> {
+    missing_of(&SCRAPERS).collect()
+}
+
+fn missing_of(programs: &[(&str, &str)]) -> impl Iterator<Item = String> {
+    let gone = programs
+        .iter()
+        .filter(|(file, _)| !Path::new(file).exists());
+    gone.map(|(file, package)| absent(file, package))
 }
 
 fn absent(file: &str, package: &str) -> String {
@@ -51,11 +67,7 @@ pub fn missing() -> Vec<String> {
     if !Path::new("/dev/net/tun").exists() {
         missing.push("no /dev/net/tun: run `modprobe tun`".into());
     }
-    for (file, package) in PROGRAMS {
-        if !Path::new(file).exists() {
-            missing.push(absent(file, package));
-        }
-    }
+    missing.extend(missing_of(&PROGRAMS));
     if !agent::binary().exists() {
         missing.push(format!(
             "no {}: run `cargo xtask test`, or `cargo build --release`, or set GW502_BIN",
