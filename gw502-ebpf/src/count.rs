@@ -10,8 +10,8 @@ use core::mem::offset_of;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use gw502_common::ending::ENDINGS;
 use gw502_common::wire::{
-    CONNECT_FAILED, Connection, LossReason, SkipReason, UnixAddress, UnixKey, UpstreamCounts,
-    UpstreamKey,
+    CONNECT_BUCKETS, CONNECT_FAILED, Connection, LossReason, SkipReason, UnixAddress, UnixKey,
+    UpstreamCounts, UpstreamKey, connect_bucket,
 };
 
 use crate::maps::{LOSSES, LOST_TOTAL, SKIPS, UNIX_UPSTREAMS, UPSTREAMS};
@@ -19,7 +19,8 @@ use crate::maps::{LOSSES, LOST_TOTAL, SKIPS, UNIX_UPSTREAMS, UPSTREAMS};
 /// A new upstream's counts. In `.rodata`, because the BPF stack is 512 bytes in all.
 static NOTHING_YET: UpstreamCounts = UpstreamCounts {
     attempts: 0,
-    established: 0,
+    connect_ns: 0,
+    connects: [0; CONNECT_BUCKETS],
     endings: [0; ENDINGS],
 };
 
@@ -48,7 +49,6 @@ pub(crate) struct Tally(u8);
 
 impl Tally {
     pub(crate) const ATTEMPT: Self = Self::at(offset_of!(UpstreamCounts, attempts));
-    pub(crate) const ESTABLISHED: Self = Self::at(offset_of!(UpstreamCounts, established));
     pub(crate) const CONNECT_FAILED: Self = Self::failed(CONNECT_FAILED);
 
     /// A `gw502_common::ending::Ending` as a number, or [`CONNECT_FAILED`].
@@ -56,9 +56,30 @@ impl Tally {
         Self(Self::at(offset_of!(UpstreamCounts, endings)).0 + kind)
     }
 
+    /// That `connection` was established: [`Connection::established_ns`] says when.
+    #[inline(always)]
+    pub(crate) fn established(connection: &Connection) -> Self {
+        Self(Self::CONNECTS.0 + connect_bucket(took_ns(connection)))
+    }
+
+    const CONNECTS: Self = Self::at(offset_of!(UpstreamCounts, connects));
+
+    #[inline(always)]
+    const fn is_established(self) -> bool {
+        self.0 >= Self::CONNECTS.0 && self.0 < Self::CONNECTS.0 + CONNECT_BUCKETS as u8
+    }
+
     const fn at(offset: usize) -> Self {
         Self((offset / size_of::<u64>()) as u8)
     }
+}
+
+/// How long it took to establish it.
+#[inline(always)]
+fn took_ns(connection: &Connection) -> u64 {
+    connection
+        .established_ns
+        .saturating_sub(connection.start_ns)
 }
 
 /// Adds one to `tally` of the connection's upstream; to the slot of all others when there is no
@@ -79,7 +100,7 @@ pub(crate) fn upstream(connection: &Connection, tally: Tally) -> Lost {
             Ok(()) | Err(_) => UPSTREAMS.get_ptr_mut(&key),
         }
     });
-    tally_in(slot, tally)
+    tally_in(slot, tally, connection)
 }
 
 /// Adds one to `tally` of the unix socket `address`, as seen from the namespace of `connection`;
@@ -96,12 +117,12 @@ pub(crate) fn unix(connection: &Connection, address: &UnixAddress, tally: Tally)
             Ok(()) | Err(_) => UNIX_UPSTREAMS.get_ptr_mut(&key),
         }
     });
-    tally_in(slot, tally)
+    tally_in(slot, tally, connection)
 }
 
 /// Adds one to `tally` in `slot`, or in the slot of all others.
 #[inline(always)]
-fn tally_in(slot: Option<*mut UpstreamCounts>, tally: Tally) -> Lost {
+fn tally_in(slot: Option<*mut UpstreamCounts>, tally: Tally, connection: &Connection) -> Lost {
     let (slot, lost) = match slot {
         Some(counts) => (Some(counts), None),
         None => (
@@ -114,6 +135,13 @@ fn tally_in(slot: Option<*mut UpstreamCounts>, tally: Tally) -> Lost {
     // SAFETY: `counts` is a live map value, which is never deleted while programs run.
     let field = unsafe { number(counts, tally) };
     add_one(field);
+    if tally.is_established() {
+        // SAFETY: as above.
+        add(
+            unsafe { &raw mut (*counts).connect_ns },
+            took_ns(connection),
+        );
+    }
     lost
 }
 

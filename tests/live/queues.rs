@@ -23,7 +23,7 @@ use crate::scene::LATE;
 
 /// Connections at once. One finds room.
 const CONNECTIONS: usize = 4;
-const WITHOUT_ROOM: usize = CONNECTIONS - 1;
+pub(crate) const WITHOUT_ROOM: usize = CONNECTIONS - 1;
 
 /// How long the requests wait: some retransmissions.
 const WAIT: Duration = Duration::from_secs(2);
@@ -31,12 +31,12 @@ const WAIT: Duration = Duration::from_secs(2);
 const REQUEST: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
 
 /// What gw502 says when it does not see them, and when it does not see those by SYN cookie.
-const BLIND: &str = "handshakes dropped by them";
+pub(crate) const BLIND: &str = "handshakes dropped by them";
 const BLIND_TO_COOKIES: &str = "handshakes by SYN cookie";
 
 /// How many may wait for `accept()`. So many handshakes may be under way before the kernel turns to SYN
 /// cookies, which with none it does at once.
-const LIMIT: i32 = 8;
+pub(crate) const LIMIT: i32 = 8;
 
 /// How client and listener speak.
 #[derive(Debug, Clone, Copy)]
@@ -149,6 +149,29 @@ fn compare(
         let abort = event.evidence("abort_on_overflow").is_some();
         let expected = answer == Answer::Reset && !is_blind;
         differences.check("tcp_abort_on_overflow", &expected, &abort);
+    }
+}
+
+/// A queue that was overflown.
+pub(crate) struct Overflown {
+    pub(crate) lab: Lab,
+    pub(crate) address: SocketAddr,
+    /// Nobody accepts these.
+    _all: (TcpListener, Vec<TcpStream>, Vec<TcpStream>),
+}
+
+/// A listener whose queue holds one more than `LIMIT`, and that dropped [`WITHOUT_ROOM`] handshakes at
+/// least.
+pub(crate) fn overflow() -> Overflown {
+    let lab = Lab::new(Path::Delayed);
+    let listener = lab.upstream().enter(|| listen(&lab, Way::V4));
+    let address = listener.local_addr().expect("a bound socket");
+    let waiting = lab.upstream().enter(|| fill(address, LIMIT));
+    let without = lab.proxy().enter(|| connect(address));
+    Overflown {
+        lab,
+        address,
+        _all: (listener, waiting, without),
     }
 }
 

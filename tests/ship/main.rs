@@ -1,7 +1,7 @@
 //! Sinks against real receivers: what they parsed, field by field.
 //!
-//! Needs root and the receivers that `cargo xtask test` unpacks, and runs it; no eBPF, no gw502
-//! binary. Each receiver has a network namespace of its own, so that it listens where
+//! Needs root and the receivers that `cargo xtask test` unpacks, and runs it; but for `outage`, which is
+//! about the whole agent, no eBPF and no gw502 binary. Each receiver has a network namespace of its own, so that it listens where
 //! `docs/pipeline.md` says.
 #![expect(
     clippy::expect_used,
@@ -13,6 +13,7 @@
 mod journald;
 mod loss;
 mod otlp;
+mod outage;
 mod pipe;
 mod receiver;
 mod records;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         syslog_ng::trials(),
         journald::trials(),
         otlp::trials(),
+        outage::trials(),
     ];
     let trials: Vec<_> = trials.into_iter().flatten().collect();
     if arguments.list {

@@ -21,6 +21,7 @@
 //! | [`dialogue`] | one connection to the proxy, step by step                                    |
 //! | [`http2`]    | requests by HTTP/2, taken back                                               |
 //! | [`agent`]    | gw502 itself, seen from outside: events, summary, exit code                  |
+//! | [`load`]     | refused connections of this process, at a pace                               |
 //! | [`expect`]   | one row of the table: what was made to happen against what was reported      |
 //! | [`report`]   | the table                                                                    |
 //! | [`matrix`]   | which cause was made to happen, and which one was diagnosed                  |
@@ -57,6 +58,7 @@ pub mod expect;
 pub mod firewall;
 pub mod http2;
 pub mod lab;
+pub mod load;
 pub mod machine;
 pub mod matrix;
 pub mod netns;

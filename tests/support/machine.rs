@@ -1,6 +1,8 @@
 //! What the live suite needs of the machine, and what to do when it is not there.
 
+use std::env;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::unistd::Uid;
 
@@ -44,6 +46,14 @@ pub fn missing_apps() -> Vec<String> {
 #[must_use]
 pub fn missing_scrapers() -> Vec<String> {
     missing_of(&SCRAPERS).collect()
+}
+
+/// How long the soak is to take, where somebody asked for it: `$GW502_SOAK_MINUTES`.
+#[must_use]
+pub fn soak() -> Option<Duration> {
+    let minutes = env::var_os("GW502_SOAK_MINUTES")?;
+    let minutes: u64 = minutes.to_str()?.parse().ok()?;
+    Some(Duration::from_secs(60 * minutes))
 }
 
 fn missing_of(programs: &[(&str, &str)]) -> impl Iterator<Item = String> {

@@ -19,13 +19,45 @@ wire_struct! {
     }
 }
 
+/// Upper bounds of [`UpstreamCounts::connects`], nanoseconds. A handshake above the last, a second,
+/// has lost a segment: a SYN goes out again after a second (RFC 6298 section 2.1).
+pub const CONNECT_BOUNDS_NS: [u64; 7] = [
+    500_000,
+    1_000_000,
+    5_000_000,
+    25_000_000,
+    100_000_000,
+    500_000_000,
+    1_000_000_000,
+];
+
+/// One for each bound, and one for what is above them.
+pub const CONNECT_BUCKETS: usize = CONNECT_BOUNDS_NS.len() + 1;
+
+/// Which of [`UpstreamCounts::connects`] counts a connect that took so long.
+#[inline]
+#[must_use]
+pub fn connect_bucket(took_ns: u64) -> u8 {
+    let mut bucket = 0;
+    // Short ones first: they are what there is most of.
+    for bound in &CONNECT_BOUNDS_NS {
+        if took_ns <= *bound {
+            break;
+        }
+        bucket += 1;
+    }
+    bucket
+}
+
 wire_struct! {
     /// What is counted of an upstream, per CPU; the user side adds the CPUs up.
-    pub struct UpstreamCounts(104) {
+    pub struct UpstreamCounts(168) {
         /// Connects started.
         pub attempts: u64,
-        /// Handshakes finished.
-        pub established: u64,
+        /// How long those that were established took, nanoseconds.
+        pub connect_ns: u64,
+        /// Handshakes finished, by how long they took: see [`connect_bucket`].
+        pub connects: [u64; CONNECT_BUCKETS],
         /// Endings by [`crate::ending::Ending`], then [`super::CONNECT_FAILED`]; slot 0 is unused.
         pub endings: [u64; ENDINGS],
     }
@@ -267,5 +299,20 @@ wire_struct! {
         /// How often a note was written over one that nobody had taken down: a later program of
         /// that event may do the work once more, and count as if the first had missed it.
         pub overwritten: u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connect_is_counted_below_the_first_bound_that_it_does_not_exceed() {
+        for (nth, bound) in (0..).zip(CONNECT_BOUNDS_NS) {
+            assert_eq!(connect_bucket(bound), nth);
+            assert_eq!(connect_bucket(bound + 1), nth + 1);
+        }
+        assert_eq!(connect_bucket(0), 0);
+        assert_eq!(usize::from(connect_bucket(u64::MAX)), CONNECT_BUCKETS - 1);
     }
 }

@@ -20,7 +20,10 @@ mod host;
 
 pub use attempt::{AcceptFacts, Attempt, IcmpError, QueueCounts, icmp_origin};
 pub use call::{CONNECT_FAILED, Call, CallRecord, UnixAddress, UnixKey, call_flag};
-pub use counters::{LossReason, Pair, SkipReason, Turns, UpstreamCounts, UpstreamKey};
+pub use counters::{
+    CONNECT_BOUNDS_NS, CONNECT_BUCKETS, LossReason, Pair, SkipReason, Turns, UpstreamCounts,
+    UpstreamKey, connect_bucket,
+};
 pub use downstream::{Clients, Dismissal, ListenKey, ProxyKey};
 pub use failure::{Connection, FailureRecord, RecordHeader, SocketFacts, clients, flag, last_word};
 pub use host::{Departure, Flow, Listening, Unaccepted, departure};

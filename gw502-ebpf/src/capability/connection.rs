@@ -113,7 +113,7 @@ fn changed(sock: Sock, old: u8, new: u8) -> Lost {
         }
         connection.established_ns = boot_ns();
         connection.flags |= flag::ESTABLISHED;
-        return count::upstream(connection, Tally::ESTABLISHED);
+        return count::upstream(connection, Tally::established(connection));
     }
     ended(sock, connection, old, new)
 }

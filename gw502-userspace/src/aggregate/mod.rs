@@ -4,6 +4,7 @@ mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use gw502_common::wire::CONNECT_BUCKETS;
 use serde::{Deserialize, Serialize};
 
 pub use self::snapshot::{Changes, Snapshot};
@@ -22,6 +23,13 @@ const LONGEST_PATH: usize = 3 * 108;
 pub struct Counted {
     /// Each upstream's totals; `None` collects the upstreams that found no room of their own.
     pub upstreams: Vec<(Option<UpstreamId>, Totals)>,
+    /// How long the handshakes of the same upstreams took. A recording keeps none.
+    #[serde(skip)]
+    pub connects: Vec<(Option<UpstreamId>, Connects)>,
+    /// Listeners whose accept queue was full since the programs were loaded; of very many, those that
+    /// were lately. A recording keeps none.
+    #[serde(skip)]
+    pub queues: Vec<(UpstreamId, Overflows)>,
     /// What could not be kept, by reason, reasons with none left out.
     pub losses: BTreeMap<String, u64>,
     /// Attempts that nobody asked for, by reason, reasons with none left out.
@@ -81,6 +89,53 @@ pub struct Totals {
     pub established: u64,
     /// Records written or lost: failures, and what the proxy cancelled.
     pub ended: u64,
+}
+
+/// How long an upstream's handshakes took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connects {
+    /// How many, by [`CONNECT_BOUNDS_NS`](gw502_common::wire::CONNECT_BOUNDS_NS); the last one has
+    /// those above the last bound.
+    pub buckets: [u64; CONNECT_BUCKETS],
+    /// All of them, nanoseconds.
+    pub sum_ns: u64,
+}
+
+impl Connects {
+    /// Adds others.
+    pub fn add(&mut self, more: &Self) {
+        for (count, more) in self.buckets.iter_mut().zip(more.buckets) {
+            *count = count.saturating_add(more);
+        }
+        self.sum_ns = self.sum_ns.saturating_add(more.sum_ns);
+    }
+
+    /// Those that were not yet there at an earlier reading.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let mut new = *self;
+        for (count, before) in new.buckets.iter_mut().zip(before.buckets) {
+            *count = count.saturating_sub(before);
+        }
+        new.sum_ns = new.sum_ns.saturating_sub(before.sum_ns);
+        new
+    }
+
+    /// How many.
+    pub fn count(&self) -> u64 {
+        sum(self.buckets)
+    }
+}
+
+/// What the full accept queue of a listener did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overflows {
+    /// SYNs and last segments of handshakes that it dropped.
+    pub drops: u64,
+    /// Connections that waited for `accept()` at the last of them.
+    pub length: u32,
+    /// How many may wait.
+    pub limit: u32,
 }
 
 /// Events of an upstream by their kind: all that a recording keeps of those it does not hold.

@@ -5,7 +5,7 @@ use std::fmt;
 use super::reading::{size_words, time_words};
 use super::{Config, SinkConfig, SyslogAddress, Way};
 use crate::diagnose::bounds::ENGINE_BYTES;
-use crate::metrics::upstreams;
+use crate::metrics::{listeners, upstreams};
 use crate::sink::ship::Kind;
 
 /// Bytes of memory that the parts of the agent that grow take at most: the queues of all sinks, the
@@ -17,6 +17,7 @@ pub fn memory_bytes(config: &Config) -> u64 {
     queues
         .saturating_add(engine)
         .saturating_add(upstreams::bytes(config.limits.series))
+        .saturating_add(listeners::bytes())
 }
 
 /// Bytes on disk that the spools of all sinks take at most.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use aya::maps::{Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use gw502_common::wire::{
-    LossReason, Pair, SkipReason, Turns, UnixKey, UpstreamCounts, UpstreamKey,
+    LossReason, Pair, QueueCounts, SkipReason, Turns, UnixKey, UpstreamCounts, UpstreamKey,
 };
 
-use crate::aggregate::{Counted, Totals, UpstreamId};
+use crate::aggregate::{Connects, Counted, Overflows, Totals, UpstreamId};
 use crate::event::{Endpoint, Upstream, address};
 
 /// The maps that only count.
@@ -18,6 +18,7 @@ pub struct Counters {
     losses: PerCpuArray<MapData, u64>,
     skips: PerCpuArray<MapData, u64>,
     turns: PerCpuArray<MapData, Turns>,
+    queues: HashMap<MapData, UpstreamKey, QueueCounts>,
 }
 
 impl Counters {
@@ -28,6 +29,7 @@ impl Counters {
         losses: Map,
         skips: Map,
         turns: Map,
+        queues: Map,
     ) -> Result<Self, MapError> {
         Ok(Self {
             upstreams: upstreams.try_into()?,
@@ -35,13 +37,17 @@ impl Counters {
             losses: losses.try_into()?,
             skips: skips.try_into()?,
             turns: turns.try_into()?,
+            queues: queues.try_into()?,
         })
     }
 
     /// Everything counted up to now.
     pub fn read(&self) -> Result<Counted, MapError> {
+        let (upstreams, connects) = self.upstreams()?;
         Ok(Counted {
-            upstreams: self.upstreams()?,
+            upstreams,
+            connects,
+            queues: self.queues()?,
             losses: totals(&self.losses, LossReason::ALL.map(|r| (r as u32, r.name())))?,
             skips: totals(&self.skips, SkipReason::ALL.map(|r| (r as u32, r.name())))?,
         })
@@ -61,19 +67,17 @@ impl Counters {
             .collect()
     }
 
-    fn upstreams(&self) -> Result<Vec<(Option<UpstreamId>, Totals)>, MapError> {
-        let mut all = Vec::new();
+    fn upstreams(&self) -> Result<(Of<Totals>, Of<Connects>), MapError> {
+        let (mut totals, mut connects) = (Vec::new(), Vec::new());
+        let mut add = |id: Option<UpstreamId>, cpus: &PerCpuValues<UpstreamCounts>| {
+            let (counted, took) = sum(cpus);
+            totals.push((id.clone(), counted));
+            connects.push((id, took));
+        };
         for entry in &self.upstreams {
             let (key, cpus) = entry?;
-            let totals = cpus.iter().fold(Totals::default(), add);
-            let id = (key != UpstreamKey::default()).then(|| UpstreamId {
-                netns: key.netns,
-                upstream: Upstream::Tcp(Endpoint {
-                    address: address(key.address),
-                    port: key.port,
-                }),
-            });
-            all.push((id, totals));
+            let id = (key != UpstreamKey::default()).then(|| tcp(&key));
+            add(id, &cpus);
         }
         for entry in &self.unix {
             let (key, cpus) = entry?;
@@ -81,11 +85,49 @@ impl Counters {
                 netns: key.netns,
                 upstream: (&key.address).into(),
             };
-            all.push((Some(id), cpus.iter().fold(Totals::default(), add)));
+            add(Some(id), &cpus);
+        }
+        Ok((totals, connects))
+    }
+
+    fn queues(&self) -> Result<Vec<(UpstreamId, Overflows)>, MapError> {
+        let mut all = Vec::new();
+        for entry in &self.queues {
+            match entry {
+                Ok((place, counts)) => {
+                    let QueueCounts {
+                        drops,
+                        length,
+                        limit,
+                    } = counts;
+                    let overflows = Overflows {
+                        drops,
+                        length,
+                        limit,
+                    };
+                    all.push((tcp(&place), overflows));
+                }
+                // It gave its place to another one this very moment.
+                Err(MapError::KeyNotFound) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(all)
     }
 }
+
+fn tcp(key: &UpstreamKey) -> UpstreamId {
+    UpstreamId {
+        netns: key.netns,
+        upstream: Upstream::Tcp(Endpoint {
+            address: address(key.address),
+            port: key.port,
+        }),
+    }
+}
+
+/// Something of each upstream.
+type Of<T> = Vec<(Option<UpstreamId>, T)>;
 
 fn totals<const N: usize>(
     map: &PerCpuArray<MapData, u64>,
@@ -101,15 +143,19 @@ fn totals<const N: usize>(
     Ok(counted)
 }
 
-fn add(sum: Totals, cpu: &UpstreamCounts) -> Totals {
-    let UpstreamCounts {
-        attempts,
-        established,
-        endings,
-    } = cpu;
-    Totals {
-        attempts: sum.attempts + attempts,
-        established: sum.established + established,
-        ended: sum.ended + endings.iter().sum::<u64>(),
+fn sum(cpus: &[UpstreamCounts]) -> (Totals, Connects) {
+    let (mut totals, mut connects) = (Totals::default(), Connects::default());
+    for cpu in cpus {
+        let UpstreamCounts {
+            attempts,
+            connect_ns: sum_ns,
+            connects: buckets,
+            endings,
+        } = *cpu;
+        connects.add(&Connects { buckets, sum_ns });
+        totals.attempts += attempts;
+        totals.ended += endings.iter().sum::<u64>();
     }
+    totals.established = connects.count();
+    (totals, connects)
 }

@@ -59,6 +59,7 @@ pub async fn run(args: DiagnoseArgs) -> Result<Exit, Problem> {
                 doctor.changes()?;
                 Ok(doctor.flow_at(at_ns))
             }
+            Moment::HungUp => Ok(Flow::Go),
         })
         .await;
     match watched.and_then(|()| doctor.finish(None).map_err(DiagnoseError::from)) {

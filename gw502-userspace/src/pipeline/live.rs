@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aya::maps::MapError;
 use jiff::tz::TimeZone;
+use tokio::signal::unix::Signal;
 use tokio::time::MissedTickBehavior;
 
 use super::setup;
@@ -48,6 +49,8 @@ pub(super) enum Moment<'a> {
     /// Everything counted by now, `CLOCK_BOOTTIME` nanoseconds. The events it counts have mostly
     /// been handed over before.
     Counted(&'a Counted, u64),
+    /// A SIGHUP, where [`Live::hear_hangups`] asked for them.
+    HungUp,
 }
 
 /// Programs in the kernel, and everything needed to turn their records into failures.
@@ -57,6 +60,7 @@ pub(super) struct Live {
     counters: Counters,
     calls: Calls,
     stop: Stop,
+    hangup: Option<Signal>,
     stages: Stages,
 }
 
@@ -102,6 +106,7 @@ impl Live {
                 counters,
                 calls,
                 stop,
+                hangup: None,
                 stages,
             },
             origin,
@@ -111,6 +116,11 @@ impl Live {
     /// The run goes on when the reader of standard output leaves.
     pub(super) fn outlive_stdout(&mut self) {
         self.stop.outlive_stdout();
+    }
+
+    /// From now on SIGHUPs are handed over like everything else.
+    pub(super) fn hear_hangups(&mut self, hangup: Signal) {
+        self.hangup = Some(hangup);
     }
 
     /// How everything is seen.
@@ -126,7 +136,7 @@ impl Live {
     ) -> Result<(), E> {
         self.watch(false, |moment| match moment {
             Moment::Event(failure) => take(failure),
-            Moment::Counted(..) => Ok(Flow::Go),
+            Moment::Counted(..) | Moment::HungUp => Ok(Flow::Go),
         })
         .await
     }
@@ -150,6 +160,7 @@ impl Live {
             counters,
             calls,
             stop,
+            hangup,
             stages,
         } = self;
         let mut look = tokio::time::interval(LOOK);
@@ -160,6 +171,7 @@ impl Live {
             let mut take = |failure: &Failure| all(Moment::Event(failure));
             tokio::select! {
                 () = &mut asked => break,
+                () = next(hangup) => flow = all(Moment::HungUp)?,
                 result = ring.ready(|record| stages.hand_over(&record, &mut take, &mut flow)) => {
                     result?;
                 }
@@ -192,6 +204,17 @@ impl Live {
     /// Everything counted; final once [`Self::follow`] has ended.
     pub(super) fn counted(&mut self) -> Result<Counted, MapError> {
         count(&self.probe, &self.counters, &self.calls, &self.stages)
+    }
+}
+
+/// The next signal, where there are any.
+async fn next(signal: &mut Option<Signal>) {
+    let came = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if came.is_none() {
+        std::future::pending::<()>().await;
     }
 }
 

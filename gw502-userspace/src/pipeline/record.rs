@@ -73,6 +73,7 @@ async fn follow(
     live.follow_counting(|moment| match moment {
         Moment::Event(failure) => tape.event(failure).map_err(RecordError::from),
         Moment::Counted(counted, at_ns) => tape.counted(counted, at_ns).map_err(RecordError::from),
+        Moment::HungUp => Ok(Flow::Go),
     })
     .await?;
     let counted = live.counted()?;

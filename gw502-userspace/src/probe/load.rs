@@ -196,7 +196,9 @@ impl Probe {
         let losses = take(&mut self.ebpf, "LOSSES")?;
         let skips = take(&mut self.ebpf, "SKIPS")?;
         let turns = take(&mut self.ebpf, "TURNS")?;
-        Counters::new(upstreams, unix, losses, skips, turns).map_err(|source| ProbeError::Map {
+        let queues = take(&mut self.ebpf, "QUEUES")?;
+        let counters = Counters::new(upstreams, unix, losses, skips, turns, queues);
+        counters.map_err(|source| ProbeError::Map {
             map: "UPSTREAMS",
             source,
         })

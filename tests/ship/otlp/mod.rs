@@ -1,7 +1,7 @@
 //! OTLP: what receivers parsed of records and measures, and what becomes of their answers.
 
 mod answers;
-mod receiver;
+pub(crate) mod receiver;
 mod samples;
 mod victoria_metrics;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gw502_tests::process::{Process, run};
 use gw502_tests::scratch::Scratch;
 use gw502_userspace::config::{OtlpConfig, OtlpProtocol};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::receiver::file;
@@ -17,7 +18,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How to talk to a receiver.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Way {
+pub(crate) struct Way {
     pub(super) protocol: OtlpProtocol,
     pub(super) secure: bool,
 }
@@ -31,7 +32,7 @@ pub(super) const WAYS: [Way; 4] = [
 ];
 
 impl Way {
-    pub(super) const fn new(protocol: OtlpProtocol, secure: bool) -> Self {
+    pub(crate) const fn new(protocol: OtlpProtocol, secure: bool) -> Self {
         Self { protocol, secure }
     }
 
@@ -47,7 +48,7 @@ impl Way {
 }
 
 /// The receiver; ended when dropped.
-pub(super) struct Receiver {
+pub(crate) struct Receiver {
     process: Process,
     port: u64,
     way: Way,
@@ -59,6 +60,11 @@ impl Receiver {
     /// Starts it. It answers by `plan`, then takes everything; over TLS it wants to see the client's
     /// certificate.
     pub(super) fn start(way: Way, plan: &str) -> Self {
+        Self::start_at(0, way, plan)
+    }
+
+    /// The same at a port, where another one was.
+    pub(crate) fn start_at(port: u64, way: Way, plan: &str) -> Self {
         let files = Scratch::new();
         let mut command = Command::new("/usr/bin/python3");
         let transport = match way.protocol {
@@ -66,6 +72,7 @@ impl Receiver {
             OtlpProtocol::Http => "http",
         };
         command.args([SCRIPT, transport, "--plan", plan]);
+        command.args(["--port", &port.to_string()]);
         let protobufs = file(
             "python3-opentelemetry-proto",
             "usr/lib/python3/dist-packages",
@@ -108,12 +115,34 @@ impl Receiver {
         }
     }
 
+    /// Where it listens.
+    pub(crate) const fn port(&self) -> u64 {
+        self.port
+    }
+
+    /// What it said of its requests up to now.
+    fn requests(&self) -> Vec<Value> {
+        let lines = self.process.stdout.lines();
+        lines[1..].iter().map(|line| parse(line)).collect()
+    }
+
+    /// Ends it; what it had said of its requests until then. What it was about to say of one that it
+    /// had not answered is left out.
+    pub(crate) fn end(mut self) -> Vec<Value> {
+        self.process.signal(Signal::SIGTERM);
+        self.process.wait(PATIENCE);
+        let lines = self.process.stdout.lines();
+        let whole = lines[1..].iter();
+        whole
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
     /// What it said of its requests, `count` of them.
     pub(super) fn said(&self, count: usize) -> Vec<Value> {
         let enough = |lines: &[String]| lines.len() > count;
         self.process.stdout.wait(PATIENCE, enough);
-        let lines = self.process.stdout.lines();
-        let requests: Vec<_> = lines[1..].iter().map(|line| parse(line)).collect();
+        let requests = self.requests();
         let complaint = self.process.stderr.text();
         assert_eq!(requests.len(), count, "{requests:#?}\n{complaint}");
         requests

@@ -1,6 +1,6 @@
 """An OTLP receiver made of the official protobufs: says what it got, and answers as it is told.
 
-    sink.py grpc|http [--plan ANSWER,ANSWER…] [--cert FILE --key FILE] [--client-ca FILE]
+    sink.py grpc|http [--plan ANSWER,ANSWER…] [--port N] [--cert FILE --key FILE] [--client-ca FILE]
 
 The first line of standard output is {"port": N}; then a line for each request. Answers in turn, and
 `ok` when there are no more of them:
@@ -168,9 +168,9 @@ def serve_grpc(plan, options):
         credentials = grpc.ssl_server_credentials(
             [(read(options.key), read(options.cert))], read(options.client_ca), bool(options.client_ca)
         )
-        port = server.add_secure_port("127.0.0.1:0", credentials)
+        port = server.add_secure_port(f"127.0.0.1:{options.port}", credentials)
     else:
-        port = server.add_insecure_port("127.0.0.1:0")
+        port = server.add_insecure_port(f"127.0.0.1:{options.port}")
     server.start()
     print(json.dumps({"port": port}), flush=True)
     server.wait_for_termination()
@@ -216,7 +216,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def serve_http(plan, options):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", options.port), Handler)
     server.daemon_threads = True
     server.plan = plan
     if options.cert:
@@ -235,6 +235,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("transport", choices=["grpc", "http"])
     parser.add_argument("--plan", default="")
+    parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--cert")
     parser.add_argument("--key")
     parser.add_argument("--client-ca")

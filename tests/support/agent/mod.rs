@@ -1,6 +1,7 @@
 //! gw502 itself, seen from outside: its events, its summary, its exit code.
 
 mod event;
+mod page;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 pub use self::event::{Event, Summary};
+pub use self::page::{Page, sum};
 use crate::deadline;
 use crate::process::Process;
 
@@ -109,18 +111,42 @@ impl Agent {
     pub fn usage(&self) -> (Duration, u64) {
         /// `USER_HZ`: procfs counts CPU time in hundredths of a second.
         const TICK: Duration = Duration::from_millis(10);
-        let read = |file: &str| {
-            let path = format!("/proc/{}/{file}", self.process.pid());
-            std::fs::read_to_string(path).expect("gw502 runs, so procfs has it")
-        };
-        let stat = read("stat");
+        let stat = self.procfs("stat");
         let (_, after_name) = stat.rsplit_once(')').expect("a stat line has a name");
         let times = after_name.split_ascii_whitespace().skip(11).take(2);
         let ticks: u32 = times.filter_map(|field| field.parse::<u32>().ok()).sum();
-        let status = read("status");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let peak = peak.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-        (ticks * TICK, peak.expect("status has the peak"))
+        (ticks * TICK, self.status("VmHWM"))
+    }
+
+    /// Its resident set in KiB, as proc(5) has it.
+    #[must_use]
+    #[track_caller]
+    pub fn resident_kib(&self) -> u64 {
+        self.status("VmRSS")
+    }
+
+    /// How many descriptors it has open, and how many threads.
+    #[must_use]
+    #[track_caller]
+    pub fn holds(&self) -> (usize, u64) {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.process.pid()));
+        let open = open.expect("gw502 runs, so procfs has it").count();
+        (open, self.status("Threads"))
+    }
+
+    /// A number in `/proc/PID/status`.
+    #[track_caller]
+    fn status(&self, key: &str) -> u64 {
+        let status = self.procfs("status");
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        let number = line.and_then(|rest| rest.split_ascii_whitespace().nth(1)?.parse().ok());
+        number.expect("status has it")
+    }
+
+    #[track_caller]
+    fn procfs(&self, file: &str) -> String {
+        let path = format!("/proc/{}/{file}", self.process.pid());
+        std::fs::read_to_string(path).expect("gw502 runs, so procfs has it")
     }
 
     /// Waits for the line `ready:`.

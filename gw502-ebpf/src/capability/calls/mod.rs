@@ -123,7 +123,9 @@ fn over<W: Way>(result: i64) -> u32 {
 fn granted() {
     if let Some(call) = CALLS.get_ptr_mut(Process::current().tid()) {
         // SAFETY: a live map value that only this thread touches.
-        unsafe { (*call).flags |= call_flag::GRANTED };
+        let call = unsafe { &mut *call };
+        call.flags |= call_flag::GRANTED;
+        call.connection.established_ns = boot_ns();
     }
 }
 
@@ -223,7 +225,8 @@ fn never_seen_to_return(process: Process, call: &Call) -> Lost {
         if !reported {
             count::settle(count::unix(&call.connection, &call.unix, Tally::ATTEMPT));
         }
-        return count::unix(&call.connection, &call.unix, Tally::ESTABLISHED);
+        let established = Tally::established(&call.connection);
+        return count::unix(&call.connection, &call.unix, established);
     }
     if reported {
         return None; // as a failure
@@ -321,9 +324,12 @@ fn unix<W: Way>(call: &mut Call, result: i64, thread: u32) -> Lost {
         return None;
     }
     if result == 0 {
-        return count::unix(&call.connection, &call.unix, Tally::ESTABLISHED);
+        call.connection.established_ns = boot_ns();
+        let established = Tally::established(&call.connection);
+        return count::unix(&call.connection, &call.unix, established);
     }
     if !reported {
+        call.connection.established_ns = 0; // granted, and then forbidden
         count::settle(count::unix(
             &call.connection,
             &call.unix,

@@ -15,9 +15,12 @@
 //!   only when the storm that led to them is over; `gw502_events_lost` has them at once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gw502_common::wire::{CONNECT_BOUNDS_NS, CONNECT_BUCKETS};
 
 use super::model::{Family, Point, Type, Value};
-use crate::aggregate::{Counted, Totals, UPSTREAMS, UpstreamId};
+use crate::aggregate::{Connects, Counted, Totals, UPSTREAMS, UpstreamId};
 use crate::diagnose::State;
 use crate::event::{Cause, Class, Failure};
 
@@ -38,7 +41,8 @@ pub fn bytes(series: usize) -> u64 {
     let own = 2 * (ID + size_of::<Series>() + 4 * NAME + kinds * size_of::<(Kind, u64)>());
     // The page that is read, and the one that is made: five labels a point.
     let point = size_of::<Point>() + 5 * (size_of::<(&str, String)>() + 32) + ID;
-    let page = 2 * (3 + kinds) * point;
+    let buckets = CONNECT_BUCKETS * size_of::<(f64, u64)>();
+    let page = 2 * ((4 + kinds) * point + buckets);
     let series = series.saturating_add(2).saturating_mul(own + page);
     let bytes = series.saturating_add((UPSTREAMS + 1) * ACCOUNT);
     u64::try_from(bytes).unwrap_or(u64::MAX)
@@ -53,6 +57,7 @@ struct Series {
     name: Option<String>,
     attempts: u64,
     established: u64,
+    connects: Connects,
     failures: BTreeMap<Kind, u64>,
     /// When it last counted anything, `CLOCK_BOOTTIME` nanoseconds.
     last_ns: u64,
@@ -75,6 +80,7 @@ impl Series {
 
     fn merge(&mut self, other: &Self) {
         self.tried(other.attempts, other.established, other.last_ns);
+        self.connects.add(&other.connects);
         for (kind, count) in &other.failures {
             self.add(*kind, *count, other.last_ns);
         }
@@ -86,6 +92,8 @@ impl Series {
 struct Account {
     /// At the last reading.
     totals: Totals,
+    /// The same.
+    connects: Connects,
     /// Events.
     told: u64,
     /// [`Totals::ended`] at the reading before.
@@ -215,6 +223,13 @@ impl Upstreams {
             let series = own.unwrap_or(&mut self.other);
             series.tried(attempts, established, now_ns);
         }
+        for (id, connects) in &counted.connects {
+            let account = self.accounts.entry(id.clone()).or_default();
+            let own = id.as_ref().and_then(|id| self.series.get_mut(id));
+            let series = own.unwrap_or(&mut self.other);
+            series.connects.add(&connects.since(&account.connects));
+            account.connects = *connects;
+        }
         // These have no counter of their own.
         let rest = self.fresh.values().copied().fold(0, u64::saturating_add);
         self.fresh.clear();
@@ -283,11 +298,24 @@ fn labels(id: &UpstreamId, series: &Series) -> Labels {
     labels
 }
 
+/// As a histogram of seconds.
+fn seconds(connects: &Connects) -> Value {
+    let seconds = |ns: u64| Duration::from_nanos(ns).as_secs_f64();
+    let bounds = CONNECT_BOUNDS_NS.map(seconds);
+    let counts = connects.buckets.iter().copied();
+    Value::Buckets {
+        buckets: bounds.into_iter().zip(counts).collect(),
+        above: connects.buckets.last().copied().unwrap_or(0),
+        sum: seconds(connects.sum_ns),
+    }
+}
+
 /// The families in the making.
 #[derive(Default)]
 struct Families {
     attempts: Vec<Point>,
     established: Vec<Point>,
+    connects: Vec<Point>,
     failures: Vec<Point>,
     state: Vec<Point>,
 }
@@ -300,6 +328,10 @@ impl Families {
         };
         self.attempts.push(point(series.attempts));
         self.established.push(point(series.established));
+        self.connects.push(Point {
+            labels: labels.clone(),
+            value: seconds(&series.connects),
+        });
         for (kind, count) in &series.failures {
             let (class, cause) = match kind {
                 Some((class, cause)) => (class.code(), cause.code()),
@@ -330,7 +362,7 @@ impl Families {
             name,
             help,
             kind,
-            unit: None,
+            unit: (kind == Type::Histogram).then_some("seconds"),
             points,
         };
         vec![
@@ -345,6 +377,12 @@ impl Families {
                 "Handshakes finished",
                 Type::Counter,
                 self.established,
+            ),
+            family(
+                "gw502_upstream_connect_seconds",
+                "How long the handshakes took that were finished",
+                Type::Histogram,
+                self.connects,
             ),
             family(
                 "gw502_upstream_failures",

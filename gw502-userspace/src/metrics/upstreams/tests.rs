@@ -48,6 +48,53 @@ fn sum(upstreams: &Upstreams, name: &str) -> u64 {
     values(upstreams, name).values().sum()
 }
 
+fn connects(port: u16, buckets: [u64; CONNECT_BUCKETS], sum_ns: u64) -> Counted {
+    let connects = Connects { buckets, sum_ns };
+    Counted {
+        connects: vec![(Some(id(port)), connects)],
+        ..Counted::default()
+    }
+}
+
+/// The histograms by labels: counts up to each bound, those above, and the sum.
+fn histograms(upstreams: &Upstreams) -> BTreeMap<String, (Vec<u64>, u64, f64)> {
+    let families = upstreams.families([]);
+    let name = "gw502_upstream_connect_seconds";
+    let family = families.iter().find(|family| family.name == name);
+    let points = family.unwrap().points.iter().map(|point| {
+        let Value::Buckets {
+            buckets,
+            above,
+            sum,
+        } = &point.value
+        else {
+            panic!("{point:?}");
+        };
+        let counts = buckets.iter().map(|(_, count)| *count).collect();
+        (point.labels["upstream"].clone(), (counts, *above, *sum))
+    });
+    points.collect()
+}
+
+#[test]
+fn how_long_handshakes_took_goes_to_the_series_that_is_there_when_it_is_read() {
+    let mut upstreams = Upstreams::new(10);
+    let before = [4, 0, 0, 0, 0, 0, 0, 0];
+    upstreams.counted(&connects(1, before, 1_000_000), SECOND);
+    upstreams.event(&refused(1, SECOND));
+    let after = [6, 0, 0, 0, 0, 0, 0, 1];
+    upstreams.counted(&connects(1, after, 1_501_000_000), 2 * SECOND);
+    let own = id(1).upstream.to_string();
+    assert_eq!(
+        histograms(&upstreams),
+        [
+            ("other".to_owned(), (vec![4, 0, 0, 0, 0, 0, 0], 0, 0.001)),
+            (own, (vec![2, 0, 0, 0, 0, 0, 0], 1, 1.5)),
+        ]
+        .into()
+    );
+}
+
 #[test]
 fn an_upstream_has_a_series_from_its_first_failure_on() {
     let mut upstreams = Upstreams::new(10);

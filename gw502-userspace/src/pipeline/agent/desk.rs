@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use gw502_common::wire::LossReason;
-use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::backlog::Backlog;
 use super::storm::Storm;
 use super::workers::Workers;
 use super::{file, name, notify};
@@ -19,6 +18,7 @@ use crate::diagnose::{Engine, Place};
 use crate::event::{EventId, Failure};
 use crate::kernel::root::KernelRoot;
 use crate::kernel::switches::Switches;
+use crate::metrics::listeners::Listeners;
 use crate::metrics::model::Measures;
 use crate::metrics::own::Own;
 use crate::metrics::process;
@@ -28,6 +28,7 @@ use crate::plan::Plan;
 use crate::render::json::{Stamp, shipped_diagnosis, shipped_failure};
 use crate::render::{Origin, text};
 use crate::sink::ship::{Kind, Record};
+use gw502_common::hooks::Capability;
 
 /// Where everything meets.
 pub(super) struct Desk {
@@ -41,11 +42,15 @@ pub(super) struct Desk {
     boot_s: f64,
     engine: Engine,
     upstreams: Upstreams,
+    listeners: Listeners,
+    /// `None` when the kernel cannot be asked.
+    backlog: Option<Backlog>,
+    /// Whether a hook sees what full queues drop.
+    sees_overflows: bool,
     storm: Storm,
     workers: Workers,
     page: Option<Server>,
     show: watch::Sender<Shown>,
-    hangup: Signal,
     switches: Switches,
     own: Own,
 }
@@ -61,7 +66,6 @@ impl Desk {
         workers: Workers,
         page: Option<Server>,
         show: watch::Sender<Shown>,
-        hangup: Signal,
     ) -> Self {
         let backends: Vec<_> = plan.choices.iter().filter_map(|c| c.backend).collect();
         let hooks = plan.choices.iter().map(|choice| {
@@ -85,6 +89,9 @@ impl Desk {
             boot_s: boot.as_secs_f64(),
             engine: Engine::default(),
             upstreams: Upstreams::new(config.limits.series),
+            listeners: Listeners::default(),
+            backlog: host_netns.and_then(backlog),
+            sees_overflows: plan.backend(Capability::AcceptQueues).is_some(),
             storm: Storm::new(config.limits.storm),
             switches: Switches::new(&KernelRoot::new(None), &backends),
             path,
@@ -94,7 +101,6 @@ impl Desk {
             workers,
             page,
             show,
-            hangup,
             own,
         }
     }
@@ -140,6 +146,7 @@ impl Desk {
     pub(super) fn counted(&mut self, counted: &Counted, at_ns: u64) {
         self.engine.counted(counted, at_ns);
         self.upstreams.counted(counted, at_ns);
+        self.queues(counted);
         let losses = counted.losses.iter();
         let losses = losses.map(|(reason, count)| (reason.clone(), *count));
         self.own.losses.extend(losses);
@@ -147,8 +154,13 @@ impl Desk {
         self.changes(at_ns);
         self.publish();
         notify::alive();
-        if self.hung_up() {
-            self.reload();
+    }
+
+    fn queues(&mut self, counted: &Counted) {
+        let read = self.backlog.as_ref().map_or(Ok(Vec::new()), Backlog::read);
+        match read {
+            Ok(queues) => self.listeners.read(&queues, &counted.queues),
+            Err(error) => log::debug!("cannot read the accept queues: {error}"),
         }
     }
 
@@ -203,6 +215,7 @@ impl Desk {
             format!("sink `{name}` is stuck: records wait, and none has left for a minute")
         }));
         let mut families = self.upstreams.families(self.engine.states());
+        families.extend(self.listeners.families(self.sees_overflows));
         families.extend(self.own.families());
         self.show.send_replace(Shown {
             measures: Arc::new(Measures { families }),
@@ -211,14 +224,8 @@ impl Desk {
         });
     }
 
-    /// Whether a SIGHUP came since this was asked last.
-    fn hung_up(&mut self) -> bool {
-        let mut context = Context::from_waker(Waker::noop());
-        matches!(self.hangup.poll_recv(&mut context), Poll::Ready(Some(())))
-    }
-
     /// Reads the configuration anew. When it is not taken, the old one holds.
-    fn reload(&mut self) {
+    pub(super) fn reload(&mut self) {
         notify::reloading();
         let result = file::read(self.path.as_deref())
             .map_err(|error| error.to_string())
@@ -287,5 +294,15 @@ impl Desk {
             self.own.failures,
             self.own.diagnoses
         );
+    }
+}
+
+fn backlog(netns: u32) -> Option<Backlog> {
+    match Backlog::open(netns) {
+        Ok(backlog) => Some(backlog),
+        Err(error) => {
+            log::warn!("no metrics of accept queues: cannot ask the kernel about them: {error}");
+            None
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! `agent`: runs for months, ships failures and diagnoses, and shows metrics.
 //!
-//! - `desk`: what comes in becomes records and measures; `storm` bounds how many.
+//! - `desk`: what comes in becomes records and measures; `storm` bounds how many; `backlog` asks for
+//!   accept queues.
 //! - `workers`, `pusher`: the sinks, each on threads of its own.
 //! - `file`: the configuration; `notify`: what the service manager is told.
 
+mod backlog;
 mod desk;
 mod file;
 mod notify;
@@ -78,14 +80,15 @@ pub async fn run(args: AgentArgs) -> Result<Exit, Problem> {
         workers,
         page,
         show,
-        hangup,
     );
+    live.hear_hangups(hangup);
     desk.ready();
     let watched = live
         .follow_counting(|moment| {
             match moment {
                 Moment::Event(failure) => desk.event(failure),
                 Moment::Counted(counted, at_ns) => desk.counted(counted, at_ns),
+                Moment::HungUp => desk.reload(),
             }
             Ok::<_, AgentError>(Flow::Go)
         })

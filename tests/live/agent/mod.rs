@@ -1,19 +1,27 @@
 //! `gw502 agent`: what it ships and shows, its reload and its end, and what it does in a storm.
+//!
+//! - `listeners`: how full their queues are.
+//! - `prometheus`: who reads its page.
+//! - `reloads`: a hundred of them while failures come.
+//! - `storm`: more failures, and more upstreams, than it reports one by one.
+//! - `soak`: for as long as one likes.
+
+mod listeners;
+mod prometheus;
+mod reloads;
+mod soak;
+mod storm;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path as FilePath;
-use std::process::{self, Command, Stdio};
-use std::thread;
 use std::time::Duration;
 
-use gw502_tests::agent::{self, Agent};
+use gw502_tests::agent::{self, Agent, Page};
 use gw502_tests::client::{self, Request};
 use gw502_tests::deadline;
-use gw502_tests::lab::{Family, Lab, Path};
-use gw502_tests::machine;
+use gw502_tests::lab::Path;
 use gw502_tests::proxy::Kind;
 use gw502_tests::scratch::Scratch;
 use gw502_tests::upstream::Behaviour;
@@ -30,12 +38,17 @@ const LIMIT: Duration = Duration::from_secs(30);
 const REQUESTS: usize = 6;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
+    let trials = vec![
         trial("agent::ships_shows_reloads_and_ends", ships),
         trial("agent::needs_no_configuration", bare),
         trial("agent::a_wrong_configuration_is_told_by_line", wrong),
-        trial("agent::a_storm_is_sampled_and_counted", storm),
-    ]
+        trial("agent::accept_queues_are_measured", listeners::measured),
+        trial("agent::prometheus_scrapes", prometheus::scrapes),
+        trial("agent::a_hundred_reloads_lose_nothing", reloads::hundred),
+        trial("agent::a_storm_is_sampled_and_counted", storm::sampled),
+        trial("agent::a_hundred_thousand_upstreams", storm::upstreams),
+    ];
+    trials.into_iter().chain(soak::trial()).collect()
 }
 
 fn scene() -> Scene {
@@ -46,36 +59,6 @@ fn scene() -> Scene {
 fn send(scene: &Scene) {
     let target = scene.proxy.target();
     client::send(scene.lab.proxy(), target, Request::Get, REQUESTS, 1);
-}
-
-/// An address of this host that nobody listens on.
-fn free() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its address")
-}
-
-/// `GET`: the status and the body, once somebody answers.
-fn get(page: SocketAddr, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(page).ok()?;
-    stream.set_read_timeout(Some(LIMIT)).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: gw502\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some((status, body.to_owned()))
-}
-
-/// The sum of the samples of a family that have all of these labels.
-fn sum(page: SocketAddr, family: &str, labels: &[&str]) -> u64 {
-    let (_, metrics) = get(page, "/metrics").unwrap_or_default();
-    let samples = metrics.lines().filter(|line| {
-        let named = line.strip_prefix(family);
-        let named = named.is_some_and(|rest| rest.starts_with(['{', ' ']));
-        named && labels.iter().all(|label| line.contains(label))
-    });
-    let values = samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
-    values.sum()
 }
 
 fn records(file: &FilePath, schema: &str) -> Vec<Value> {
@@ -115,7 +98,7 @@ fn start(config: &FilePath) -> Agent {
 fn ships() {
     let scene = scene();
     let scratch = Scratch::new();
-    let (lines, page) = (scratch.join("failures.jsonl"), free());
+    let (lines, page) = (scratch.join("failures.jsonl"), Page::free());
     let watch = watch(scene.proxy.workers());
     let config = |queue: &str| {
         format!(
@@ -131,7 +114,7 @@ fn ships() {
     let sent = u64::try_from(REQUESTS).expect("a small number");
     let failures = "gw502_upstream_failures_total";
     deadline::wait_until("all failures in the metrics", LIMIT, || {
-        sum(page, failures, &["class=\"refused\""]) == sent
+        page.sum(failures, &["class=\"refused\""]) == sent
     });
     deadline::wait_until("the diagnosis in the file", LIMIT, || {
         !records(&lines, "gw502.diagnosis/1").is_empty()
@@ -141,10 +124,10 @@ fn ships() {
         numbers(&shipped, "sequence"),
         (1..=sent).collect::<Vec<_>>()
     );
-    assert_eq!(sum(page, "gw502_upstream_attempts_total", &[]), sent);
-    let (health, body) = get(page, "/health").expect("an answer");
+    assert_eq!(page.sum("gw502_upstream_attempts_total", &[]), sent);
+    let (health, body) = page.get("/health").expect("an answer");
     assert_eq!((health, body.as_str()), (200, "{\"status\":\"ok\"}\n"));
-    promtool(page);
+    prometheus::checks(page);
 
     // logrotate: moved away, and then SIGHUP.
     let moved = scratch.join("failures.jsonl.1");
@@ -181,34 +164,11 @@ fn ships() {
     );
 }
 
-fn reloaded(page: SocketAddr, result: &str, times: u64) {
+fn reloaded(page: Page, result: &str, times: u64) {
     let label = format!("result=\"{result}\"");
     deadline::wait_until("the reload", LIMIT, || {
-        sum(page, "gw502_reloads_total", &[&label]) == times
+        page.sum("gw502_reloads_total", &[&label]) == times
     });
-}
-
-/// `promtool check metrics` finds nothing to complain of.
-fn promtool(page: SocketAddr) {
-    let missing = machine::missing_scrapers();
-    assert!(missing.is_empty(), "{}", missing.join("\n"));
-    let (_, metrics) = get(page, "/metrics").expect("the page");
-    let child = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let mut child = child.expect("promtool is there");
-    let mut input = child.stdin.take().expect("it was piped");
-    input.write_all(metrics.as_bytes()).expect("promtool reads");
-    drop(input);
-    let output = child.wait_with_output().expect("promtool ends");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && said.is_empty(),
-        "{said}\n{metrics}"
-    );
 }
 
 fn bare() {
@@ -221,15 +181,14 @@ fn bare() {
     command.env("NOTIFY_SOCKET", scratch.join("notify"));
     let agent = scene.lab.proxy().enter(|| Agent::start(&mut command));
     agent.wait_said("metrics on ");
-    let page = SocketAddr::from((Ipv4Addr::LOCALHOST, 9502));
-    let get = |path| scene.lab.proxy().enter(|| get(page, path));
+    let page = Page(SocketAddr::from((Ipv4Addr::LOCALHOST, 9502)));
     told(&manager, "READY=1");
     told(&manager, "WATCHDOG=1");
     send(&scene);
     let refused = |line: &str| line.contains("\"class\":\"refused\"");
     agent.wait_lines(LIMIT, refused, REQUESTS);
     deadline::wait_until("the failures in the metrics", LIMIT, || {
-        let metrics = get("/metrics").unwrap_or_default().1;
+        let metrics = scene.lab.proxy().enter(|| page.metrics());
         metrics.contains("gw502_upstream_failures_total{cause=")
     });
     agent.signal(Signal::SIGHUP);
@@ -273,72 +232,4 @@ fn wrong() {
     let session = agent::run(&["agent", "--config", file, "--check-config"], LIMIT);
     assert_eq!((session.code, session.stderr.as_str()), (0, ""));
     assert!(session.stdout.contains("series   at most 5 upstreams"));
-}
-
-/// Upstreams of the storm, and refusals of each.
-const UPSTREAMS: u16 = 200;
-const ROUNDS: u64 = 50;
-/// How many of these have metrics of their own, and how many failures are shipped in a second.
-const SERIES: u64 = 20;
-const SHIPPED: u64 = 100;
-
-fn storm() {
-    let scratch = Scratch::new();
-    let (lines, page) = (scratch.join("failures.jsonl"), free());
-    let file = scratch.write(
-        "agent.toml",
-        &format!(
-            "{}[limits]\nseries = {SERIES}\nstorm = {SHIPPED}\n[metrics]\nlisten = \"{page}\"\n\
-             [sink.lines]\ntype = \"file\"\npath = \"{}\"\nrecords = [\"failures\"]\n",
-            watch(&[process::id()]),
-            lines.display()
-        ),
-    );
-    let lab = Lab::new(Path::Loopback);
-    let address = lab.upstream_address(Family::V4);
-    let agent = start(&file);
-    let started = deadline::now();
-    lab.proxy().enter(|| {
-        for round in 0..ROUNDS {
-            for port in 0..UPSTREAMS {
-                let refused = TcpStream::connect((address, 10_000 + port));
-                assert!(refused.is_err(), "port {port} is nobody's");
-            }
-            // The pace of the storm, not a wait for anything: 2,000 a second.
-            let due = Duration::from_millis((round + 1) * 100);
-            let early = due.saturating_sub(deadline::now().duration_since(started));
-            if !early.is_zero() {
-                thread::park_timeout(early);
-            }
-        }
-    });
-    let all = u64::from(UPSTREAMS) * ROUNDS;
-    let failures = "gw502_upstream_failures_total";
-    let labels = ["class=\"refused\""];
-    deadline::wait_until("all failures in the metrics", LIMIT, || {
-        sum(page, failures, &labels) == all
-    });
-    // The readers of these metrics are connections of ours as well.
-    assert_eq!(sum(page, "gw502_events_lost_total", &[]), 0);
-    let of_one = all / u64::from(UPSTREAMS);
-    let others = of_one * (u64::from(UPSTREAMS) - SERIES);
-    assert_eq!(sum(page, failures, &[labels[0], "\"other\""]), others);
-    let seconds = deadline::now().duration_since(started).as_secs();
-    let session = agent.stop(Signal::SIGTERM);
-    assert_eq!(session.code, 0, "{}", session.stderr);
-
-    let shipped = records(&lines, "gw502.failure/1");
-    let count = u64::try_from(shipped.len()).expect("a count");
-    let sampled_out: u64 = numbers(&shipped, "sampled_out").iter().sum();
-    assert_eq!(
-        count + sampled_out,
-        all,
-        "every failure is shipped or said to be left out"
-    );
-    assert!(sampled_out > 0, "{count} were shipped");
-    assert!(count <= SHIPPED * (seconds + 2), "{count} in {seconds} s");
-    assert_eq!(
-        numbers(&shipped, "sequence"),
-        (1..=count).collect::<Vec<_>>()
-    );
 }
