@@ -179,7 +179,8 @@ fn live(filters: &[String]) -> Tally {
     sum
 }
 
-fn live_command(target: &str, filters: &[String]) -> Result<Command> {
+/// One of the live suites, as root.
+pub(crate) fn live_command(target: &str, filters: &[String]) -> Result<Command> {
     let mut command = run::cargo(["test", "--package", "gw502-tests"]);
     command.args(["--features", "live", "--test", target]);
     command.env("GW502_BIN", run::gw502());
@@ -192,7 +193,7 @@ fn live_command(target: &str, filters: &[String]) -> Result<Command> {
         }
         println!("not root: the live tests run through sudo");
         // Only the tests: cargo as root would leave files that you cannot remove.
-        let runner = r#"target.'cfg(unix)'.runner=["sudo","-n","--preserve-env=GW502_BIN,GW502_RECEIVERS","--"]"#;
+        let runner = r#"target.'cfg(unix)'.runner=["sudo","-n","--preserve-env=GW502_BIN,GW502_RECEIVERS,GW502_SOAK_MINUTES","--"]"#;
         command.args(["--config", runner]);
     }
     command.arg("--").args(filters);

@@ -15,6 +15,7 @@ mod fuzz;
 mod house;
 mod run;
 mod setup;
+mod soak;
 mod tally;
 mod unpacked;
 mod vm;
@@ -40,6 +41,8 @@ Verbs:
                            builds the fuzz targets (decode, recording) and runs each so long
   bench [--quick]          setup, build, and measure what gw502 costs and how fast it is, in under
                            ten minutes; table to stdout, JSON to target/bench.json
+  soak [MINUTES]           the agent at a thousand failures a second, for half an hour or so long: what
+                           it takes of memory must not grow
   vm-test [--kernel 5.10|6.1|6.12|7.x]... [--all] [--backend BACKEND]... [--core | --every-row]
           [--repeat N] [--at-once N] [--long] [FILTER]
                            the faults on other kernels (all, if none is named), in an emulator,
@@ -80,6 +83,7 @@ fn dispatch(args: Vec<String>) -> Result<ExitCode> {
         Some("test") => check::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("bench") => bench::run(&rest),
+        Some("soak") => soak::run(&rest),
         Some("vm-test") => vm::run(&rest),
         Some("btf-fixtures") => btf::run(&rest),
         Some("house") if rest.is_empty() => house::run(),

@@ -20,6 +20,8 @@ use crate::event::{
 };
 use crate::intake::decode::{Decoded, Ended};
 
+pub use waits::whole_seconds;
+
 use waits::Waits;
 
 /// What a record means.

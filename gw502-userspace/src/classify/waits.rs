@@ -105,9 +105,22 @@ fn may_be_a_race(comm: [u8; 16], phase: Phase, wait_us: u64) -> bool {
 }
 
 /// A whole number of seconds, one at least.
-const fn on_the_beat(wait_us: u64, Slack { early_us, late_us }: Slack) -> bool {
-    let past = (wait_us + early_us) % BEAT_US;
-    wait_us + early_us >= BEAT_US && past <= late_us + early_us
+const fn on_the_beat(wait_us: u64, slack: Slack) -> bool {
+    beats(wait_us, slack).is_some()
+}
+
+/// How many seconds a timer was set to that fired after `wait_us`, if it was set to whole ones.
+pub const fn whole_seconds(wait_us: u64) -> Option<u64> {
+    beats(wait_us, PROVEN)
+}
+
+const fn beats(wait_us: u64, Slack { early_us, late_us }: Slack) -> Option<u64> {
+    let latest_us = wait_us + early_us;
+    if latest_us >= BEAT_US && latest_us % BEAT_US <= late_us + early_us {
+        Some(latest_us / BEAT_US)
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]

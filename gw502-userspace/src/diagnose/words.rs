@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::classify::whole_seconds;
+
 /// A time that passed, nanoseconds, for a sentence: `0.3 s`, `12 s`, `3 min 5 s`, `2 h 10 min`.
 #[derive(Clone, Copy, Debug)]
 pub struct Span(pub u64);
@@ -24,15 +26,11 @@ impl fmt::Display for Span {
 /// Timers fire late by the proxy's clock and the time until it runs, never early by more than a
 /// stale clock: the value is at or just below what was measured.
 pub(super) fn configured(measured_us: u64) -> String {
-    const EARLY_US: u64 = 25_000;
-    const LATE_US: u64 = 150_000;
     const GRAIN_US: u64 = 4_000;
-    let latest_us = measured_us + EARLY_US;
-    if latest_us >= 1_000_000 && latest_us % 1_000_000 <= LATE_US + EARLY_US {
-        format!("{}s", latest_us / 1_000_000)
-    } else {
-        format!("{}ms", (measured_us + GRAIN_US) / 10_000 * 10)
-    }
+    whole_seconds(measured_us).map_or_else(
+        || format!("{}ms", (measured_us + GRAIN_US) / 10_000 * 10),
+        |seconds| format!("{seconds}s"),
+    )
 }
 
 /// Something counted: `1 failure`, `2 failures`.

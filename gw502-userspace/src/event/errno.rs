@@ -9,6 +9,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub i32);
 
+impl Errno {
+    /// Whether no file descriptor was left: of the host (ENFILE), or of the process (EMFILE).
+    pub const fn means_no_descriptor(self) -> bool {
+        matches!(self.0, libc::ENFILE | libc::EMFILE)
+    }
+}
+
 impl fmt::Display for Errno {
     /// The name that `errno(3)` knows, or `errno N`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

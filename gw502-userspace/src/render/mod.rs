@@ -24,6 +24,22 @@ pub struct Origin {
     pub zone: jiff::tz::TimeZone,
 }
 
+#[cfg(test)]
+impl Origin {
+    /// A host that is always the same.
+    pub(crate) fn sample() -> Self {
+        Self {
+            host: "edge-1".to_owned(),
+            kernel: "Linux 6.1.0".to_owned(),
+            id: 7,
+            anchor: TimeAnchor {
+                offset_ns: 1_700_000_000_000_000_000,
+            },
+            zone: jiff::tz::TimeZone::UTC,
+        }
+    }
+}
+
 /// Everything there is to say when a run ends.
 #[derive(Clone, Debug)]
 pub struct Summary {

@@ -58,3 +58,17 @@ pub trait Sink: Send {
     /// SIGHUP: somebody may have moved the file away.
     fn reopen(&mut self) {}
 }
+
+/// An error with its reasons, in a line.
+pub fn in_a_line(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        if !line.contains(&more) {
+            line = format!("{line}: {more}");
+        }
+        source = error.source();
+    }
+    line
+}

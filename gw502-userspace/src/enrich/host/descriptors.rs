@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Evidence, Failure};
+use crate::event::{Errno, Evidence, Failure};
 use crate::kernel::processes::{self, Descriptors};
 use crate::kernel::root::KernelRoot;
 
@@ -24,9 +24,7 @@ impl Counted {
     pub(super) fn evidence(&mut self, root: &KernelRoot, failure: &Failure) -> Option<Evidence> {
         let Descriptors { open, limit } = self.of(root, failure)?;
         let hardly_any_left = open.saturating_mul(10) >= limit.saturating_mul(9);
-        let asked_for = failure
-            .errno
-            .is_some_and(|errno| matches!(errno.0, libc::ENFILE | libc::EMFILE));
+        let asked_for = failure.errno.is_some_and(Errno::means_no_descriptor);
         (asked_for || hardly_any_left).then_some(Evidence::Descriptors { open, limit })
     }
 

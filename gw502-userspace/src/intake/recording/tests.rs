@@ -7,18 +7,6 @@ use crate::aggregate::{Tally, Totals, UpstreamId};
 use crate::classify::Classifier;
 use crate::intake::decode::Ended;
 
-fn origin() -> Origin {
-    Origin {
-        host: "edge-1".to_owned(),
-        kernel: "Linux 6.1.0".to_owned(),
-        id: 7,
-        anchor: TimeAnchor {
-            offset_ns: 1_700_000_000_000_000_000,
-        },
-        zone: TimeZone::UTC,
-    }
-}
-
 /// A failure of each ending: every kind of evidence and optional field that they bring.
 fn failures() -> Vec<Failure> {
     Ending::ALL
@@ -69,7 +57,9 @@ fn lines() -> Vec<Line> {
 }
 
 fn recording() -> Vec<u8> {
-    let mut bytes = Line::Header(Header::of(&origin())).to_bytes().to_vec();
+    let mut bytes = Line::Header(Header::of(&Origin::sample()))
+        .to_bytes()
+        .to_vec();
     for line in lines() {
         bytes.extend(line.to_bytes());
     }
@@ -162,7 +152,7 @@ fn no_byte_can_change_unnoticed() {
     // The shortest that has each kind of line.
     let mut lines = lines();
     lines.drain(1..Ending::ALL.len());
-    let header = Line::Header(Header::of(&origin())).to_bytes();
+    let header = Line::Header(Header::of(&Origin::sample())).to_bytes();
     let whole = lines.iter().fold(header.to_vec(), |mut whole, line| {
         whole.extend(line.to_bytes());
         whole
@@ -251,7 +241,7 @@ fn a_line_without_end_is_damage_and_is_not_read_whole() {
         }
     }
     let mut endless = Endless(0);
-    let header = Line::Header(Header::of(&origin())).to_bytes();
+    let header = Line::Header(Header::of(&Origin::sample())).to_bytes();
     let start = header.len() as u64;
     let input = std::io::Read::chain(&header[..], &mut endless);
     let error = Reader::new(std::io::BufReader::new(input))
@@ -284,7 +274,7 @@ fn what_follows_the_end_is_an_error_after_the_end() {
 
 #[test]
 fn a_second_header_is_damage() {
-    let header = Line::Header(Header::of(&origin())).to_bytes();
+    let header = Line::Header(Header::of(&Origin::sample())).to_bytes();
     let error = error_of(&[&header[..], &header[..]].concat());
     assert!(matches!(
         error,
@@ -311,7 +301,7 @@ fn another_version_and_another_file_are_told_apart() {
 #[test]
 fn an_error_does_not_carry_what_a_terminal_would_obey() {
     let hostile = br#"{"failure":{"class":"\u001b[2J"}}"#;
-    let header = Line::Header(Header::of(&origin())).to_bytes();
+    let header = Line::Header(Header::of(&Origin::sample())).to_bytes();
     let sealed = seal(hostile.to_vec());
     let other = br#"{"header":{"schema":"\u001b[2J"}}"#;
     for bytes in [[&header[..], &sealed[..]].concat(), other.to_vec()] {
@@ -327,7 +317,7 @@ fn an_error_does_not_carry_what_a_terminal_would_obey() {
 /// What version 1 had, and nothing of version 2.
 #[test]
 fn a_recording_of_version_1_is_read() {
-    let header = Line::Header(Header::of(&origin())).to_bytes();
+    let header = Line::Header(Header::of(&Origin::sample())).to_bytes();
     let old = String::from_utf8(header.to_vec()).unwrap();
     let old = old.replace("gw502.recording/2", "gw502.recording/1");
     let (object, _) = old.rsplit_once(",\"crc32\"").unwrap();
@@ -351,7 +341,7 @@ fn a_header_keeps_what_was_chosen() {
         cause: vec![Cause::SendStalled],
         count: Some(3),
     };
-    let header = Header::of(&origin())
+    let header = Header::of(&Origin::sample())
         .with_choice(choice.clone())
         .with_host_netns(Some(7));
     let bytes = Line::Header(header).to_bytes();

@@ -18,7 +18,7 @@ use crate::deliver::{Courier, Settings, Snapshot, Spool};
 use crate::metrics::serve::Shown;
 use crate::sink::journald::Journald;
 use crate::sink::otlp::Otlp;
-use crate::sink::ship::{Record, Sink};
+use crate::sink::ship::{Record, Sink, in_a_line};
 use crate::sink::syslog::Syslog;
 use crate::sink::{LogFile, StdoutLines};
 
@@ -254,7 +254,7 @@ impl Workers {
         let spool = if config.way.is_network() && !has_spool {
             let folder = spools.join(&config.name);
             let spool = Spool::open(&folder, config.queue.spool_bytes);
-            Some(spool.map_err(|error| failed(chain(&error)))?)
+            Some(spool.map_err(|error| failed(in_a_line(&error)))?)
         } else {
             None
         };
@@ -357,18 +357,4 @@ fn leave(worker: Worker) -> Option<Receiver<()>> {
             None
         }
     }
-}
-
-/// An error with its reasons, in a line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let more = error.to_string();
-        if !line.contains(&more) {
-            line = format!("{line}: {more}");
-        }
-        source = error.source();
-    }
-    line
 }

@@ -64,7 +64,6 @@ fn record(mut line: Bytes) -> Bytes {
 mod tests {
     use super::*;
     use crate::aggregate::Counted;
-    use crate::clock::TimeAnchor;
     use crate::diagnose::Engine;
     use crate::diagnose::tests::made::{PLACE, refused};
 
@@ -72,18 +71,6 @@ mod tests {
         run: "R",
         sequence: 7,
     };
-
-    fn origin() -> Origin {
-        Origin {
-            host: "edge-1".to_owned(),
-            kernel: "Linux 6.1.0".to_owned(),
-            id: 7,
-            anchor: TimeAnchor {
-                offset_ns: 1_700_000_000_000_000_000,
-            },
-            zone: jiff::tz::TimeZone::UTC,
-        }
-    }
 
     fn check(record: &Bytes, schema: &str) -> serde_json::Value {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
@@ -98,14 +85,14 @@ mod tests {
     #[test]
     fn a_failure_has_run_sequence_and_what_was_left_out() {
         let failure = refused(80, 1_500_000_000);
-        let record = shipped_failure(&failure, &origin(), STAMP, 0);
+        let record = shipped_failure(&failure, &Origin::sample(), STAMP, 0);
         let value = check(&record, "gw502.failure.1.schema.json");
         assert_eq!(
             (&value["run"], &value["sequence"]),
             (&"R".into(), &7.into())
         );
         assert_eq!(value.get("sampled_out"), None);
-        let record = shipped_failure(&failure, &origin(), STAMP, 9);
+        let record = shipped_failure(&failure, &Origin::sample(), STAMP, 9);
         let value = check(&record, "gw502.failure.1.schema.json");
         assert_eq!(value["sampled_out"], 9);
     }
@@ -120,7 +107,7 @@ mod tests {
         let records = report.diagnoses.iter().zip(0..);
         let values = records.map(|(diagnosis, nth)| {
             let at = (2_000_000_000, nth);
-            let record = shipped_diagnosis(diagnosis, &origin(), STAMP, at);
+            let record = shipped_diagnosis(diagnosis, &Origin::sample(), STAMP, at);
             check(&record, "gw502.diagnosis.1.schema.json")
         });
         let values: Vec<_> = values.collect();

@@ -5,20 +5,7 @@ use super::super::doctor::DoctorLine;
 use super::failure as line_of;
 use super::*;
 use crate::classify::Classifier;
-use crate::clock::TimeAnchor;
 use crate::intake::decode::{Decoded, Ended};
-
-fn origin() -> Origin {
-    Origin {
-        host: "edge-1".to_owned(),
-        kernel: "Linux 6.1.0".to_owned(),
-        id: 7,
-        anchor: TimeAnchor {
-            offset_ns: 1_700_000_000_000_000_000,
-        },
-        zone: jiff::tz::TimeZone::UTC,
-    }
-}
 
 #[test]
 fn a_failure_has_the_fields_of_its_schema_and_no_made_up_ones() {
@@ -45,7 +32,7 @@ fn a_failure_has_the_fields_of_its_schema_and_no_made_up_ones() {
         }),
         0,
     );
-    let origin = origin();
+    let origin = Origin::sample();
     let expected = concat!(
         r#"{"schema":"gw502.failure/1","time":"2023-11-14T22:13:21.412123456Z","#,
         r#""host":"edge-1","id":"01HF7YAVC43RJ0008000000007","class":"refused","#,
@@ -78,7 +65,7 @@ fn an_upstreams_name_stands_with_its_address() {
     let mut check = |upstream, expected| {
         failure.upstream = upstream;
         let line: serde_json::Value =
-            serde_json::from_slice(&line_of(&failure, &origin())).unwrap();
+            serde_json::from_slice(&line_of(&failure, &Origin::sample())).unwrap();
         assert_eq!(line["upstream"], expected);
         assert!(validator.is_valid(&line));
     };
@@ -131,7 +118,7 @@ fn the_schemas_in_docs_are_those_of_the_code() {
 fn whatever_is_printed_validates_against_the_schema() {
     let (_, schema) = schema::<FailureLine<'_>>("gw502.failure.1.schema.json");
     let validator = jsonschema::validator_for(&schema).unwrap();
-    let origin = origin();
+    let origin = Origin::sample();
     for ending in Ending::ALL {
         for error in [0, 104, 110, 113] {
             let mut record = FailureRecord::default();

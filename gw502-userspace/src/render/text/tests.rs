@@ -7,21 +7,7 @@ use super::failure as line_of;
 use super::*;
 use crate::aggregate::{Tally, Totals, UpstreamId};
 use crate::classify::Classifier;
-use crate::clock::TimeAnchor;
 use crate::intake::decode::{Decoded, Ended};
-
-fn origin() -> Origin {
-    let anchor = TimeAnchor {
-        offset_ns: 1_700_000_000_000_000_000,
-    };
-    Origin {
-        host: "edge-1".to_owned(),
-        kernel: "Linux 6.1.0".to_owned(),
-        id: 7,
-        anchor,
-        zone: jiff::tz::TimeZone::UTC,
-    }
-}
 
 fn style(colour: bool, width: Option<usize>) -> Style {
     Style { colour, width }
@@ -51,7 +37,7 @@ fn refused() -> Failure {
 
 #[test]
 fn a_line_stands_under_its_header() {
-    let text = header() + &line_of(&refused(), &origin(), &style(false, None));
+    let text = header() + &line_of(&refused(), &Origin::sample(), &style(false, None));
     let expected = "\
 TIME          CLASS        CAUSE                   PROXY               UPSTREAM                      AFTER  EVIDENCE
 22:13:21.412  refused      refused                 nginx[4121]         127.0.0.1:9000               0.2 ms  RST answered the SYN (ECONNREFUSED)
@@ -61,8 +47,8 @@ TIME          CLASS        CAUSE                   PROXY               UPSTREAM 
 
 #[test]
 fn colour_changes_no_width() {
-    let plain = line_of(&refused(), &origin(), &style(false, None));
-    let coloured = line_of(&refused(), &origin(), &style(true, None));
+    let plain = line_of(&refused(), &Origin::sample(), &style(false, None));
+    let coloured = line_of(&refused(), &Origin::sample(), &style(true, None));
     assert_eq!(
         coloured.replace("\x1b[31m", "").replace("\x1b[0m", ""),
         plain
@@ -75,7 +61,7 @@ fn lost_events_are_said_on_the_next_line_that_came() {
         lost_before: 12,
         ..refused()
     };
-    let line = line_of(&failure, &origin(), &style(false, None));
+    let line = line_of(&failure, &Origin::sample(), &style(false, None));
     assert!(
         line.ends_with(" [12 events lost before this one]\n"),
         "{line}"
@@ -86,7 +72,7 @@ fn lost_events_are_said_on_the_next_line_that_came() {
 fn a_process_name_cannot_command_the_terminal() {
     let mut failure = refused();
     failure.proxy.comm = "\x1b[2Jx".to_owned();
-    let line = line_of(&failure, &origin(), &style(false, None));
+    let line = line_of(&failure, &Origin::sample(), &style(false, None));
     assert!(line.contains("?[2Jx[4121]"), "{line}");
 }
 
@@ -102,8 +88,8 @@ fn long_upstreams_lose_their_middle_on_a_terminal_only() {
         address: "2001:db8:1111:2222:3333:4444:5555:6666".parse().unwrap(),
         port: 9000,
     });
-    let full = line_of(&failure, &origin(), &style(false, None));
-    let cut = line_of(&failure, &origin(), &style(false, Some(120)));
+    let full = line_of(&failure, &Origin::sample(), &style(false, None));
+    let cut = line_of(&failure, &Origin::sample(), &style(false, Some(120)));
     assert!(
         full.contains("[2001:db8:1111:2222:3333:4444:5555:6666]:9000"),
         "{full}"
@@ -144,7 +130,7 @@ UPSTREAM         ATTEMPTS     FAILED     RATE  TOP CAUSE               SINCE
 LOST: ring_full 34 · `gw502 diagnose` says why, and what to do
 ";
     assert_eq!(
-        super::summary(&summary, &origin(), &style(false, None)),
+        super::summary(&summary, &Origin::sample(), &style(false, None)),
         expected
     );
 }
@@ -158,7 +144,7 @@ fn an_empty_run_says_so() {
         aborted_shown: false,
         unrecorded: None,
     };
-    let text = super::summary(&summary, &origin(), &style(false, None));
+    let text = super::summary(&summary, &Origin::sample(), &style(false, None));
     assert_eq!(
         text,
         "no watched process opened a connection\nnothing lost\n"
@@ -177,7 +163,7 @@ fn evidence_stays_in_its_column_or_goes_below_when_the_terminal_is_narrow() {
     let mut failure = refused();
     failure.evidence = vec![crate::event::Evidence::NoLocalPort; 2];
     let evidence = |width| {
-        let line = line_of(&failure, &origin(), &style(false, width));
+        let line = line_of(&failure, &Origin::sample(), &style(false, width));
         line.lines()
             .map(|line| line.chars().skip(108).collect::<String>())
             .collect::<Vec<_>>()
@@ -188,7 +174,7 @@ fn evidence_stays_in_its_column_or_goes_below_when_the_terminal_is_narrow() {
         evidence(Some(152)),
         [&format!("{half},"), half, "(ECONNREFUSED)"]
     );
-    let narrow = line_of(&failure, &origin(), &style(false, Some(110)));
+    let narrow = line_of(&failure, &Origin::sample(), &style(false, Some(110)));
     let below: Vec<_> = narrow.lines().skip(1).collect();
     assert_eq!(
         below,

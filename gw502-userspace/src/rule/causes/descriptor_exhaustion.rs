@@ -1,23 +1,14 @@
 //! `descriptor-exhaustion`: EMFILE or ENFILE: no descriptor left.
 
-use crate::event::{Cause, Evidence, Failure};
+use crate::event::{Cause, Errno, Evidence, Failure};
 use crate::rule::words::{self, proxy, upstream};
 use crate::rule::{Condition, Page, Rule, Step};
-
-/// File table overflow, `include/uapi/asm-generic/errno-base.h`.
-const ENFILE: i32 = 23;
-/// Too many open files.
-const EMFILE: i32 = 24;
 
 pub(super) static RULE: Rule = Rule {
     cause: Cause::DescriptorExhaustion,
     condition: Some(Condition {
         refines: &[Cause::ConnectFailed],
-        holds: |failure| {
-            failure
-                .errno
-                .is_some_and(|errno| matches!(errno.0, ENFILE | EMFILE))
-        },
+        holds: |failure| failure.errno.is_some_and(Errno::means_no_descriptor),
     }),
     telling: |fact| matches!(fact, Evidence::Descriptors { .. }),
     page: Page {
@@ -91,15 +82,14 @@ fn sentence(failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Errno;
     use crate::rule::refine;
     use crate::rule::samples::failure;
 
     #[test]
     fn the_errno_names_it() {
         for (errno, expected) in [
-            (EMFILE, Cause::DescriptorExhaustion),
-            (ENFILE, Cause::DescriptorExhaustion),
+            (libc::EMFILE, Cause::DescriptorExhaustion),
+            (libc::ENFILE, Cause::DescriptorExhaustion),
             (91, Cause::ConnectFailed),
         ] {
             let mut failure = failure(Cause::ConnectFailed);

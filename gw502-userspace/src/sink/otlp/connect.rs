@@ -158,6 +158,23 @@ pub(super) async fn open(endpoint: &Endpoint, config: &OtlpConfig) -> Result<Ope
     })
 }
 
+/// What an HTTP handshake over `endpoint` gave: the sender, while a task drives the connection.
+pub(super) fn driven<S>(
+    endpoint: &Endpoint,
+    shaken: hyper::Result<(S, impl Future<Output = hyper::Result<()>> + Send + 'static)>,
+) -> Result<S, ConnectError> {
+    let (sender, connection) = shaken.map_err(|source| ConnectError::Http {
+        to: endpoint.authority.to_string(),
+        source,
+    })?;
+    drop(tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            log::debug!("a connection to the OTLP receiver broke: {error}");
+        }
+    }));
+    Ok(sender)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -2,15 +2,21 @@
 
 use std::error::Error;
 
+use ::http::Response;
+use ::http::response::Parts;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Collected, Limited};
+use hyper::body::Incoming;
+
 use super::answer::Answer;
 use super::connect::{ConnectError, Endpoint, EndpointError, open};
 use super::payload::Payload;
 use super::{grpc, headers, http};
 use crate::config::{OtlpConfig, OtlpProtocol};
-use crate::sink::ship::DeliverError;
+use crate::sink::ship::{DeliverError, in_a_line};
 
 /// Bytes of a response that are read: it says how many were refused, and why.
-pub(super) const RESPONSE_BYTES: usize = 1 << 20;
+const RESPONSE_BYTES: usize = 1 << 20;
 
 /// The connection is of no use any more, and with it the request.
 #[derive(Debug)]
@@ -18,18 +24,17 @@ pub(super) struct Broken(pub(super) String);
 
 impl Broken {
     pub(super) fn of(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        let error = error.into();
-        let mut words = error.to_string();
-        let mut source = error.source();
-        while let Some(inner) = source {
-            let said = inner.to_string();
-            if !words.contains(&said) {
-                words = format!("{words}: {said}");
-            }
-            source = inner.source();
-        }
-        Self(words)
+        Self(in_a_line(error.into().as_ref()))
     }
+}
+
+/// A response as a whole.
+pub(super) async fn read(
+    response: Response<Incoming>,
+) -> Result<(Parts, Collected<Bytes>), Broken> {
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, RESPONSE_BYTES).collect().await;
+    Ok((head, body.map_err(Broken::of)?))
 }
 
 /// What sends requests.

@@ -6,14 +6,14 @@ use std::time::Duration;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::TokioExecutor;
 use tonic::Status;
 
 use super::answer::{Answer, of_grpc, of_http};
-use super::connect::{ConnectError, Endpoint, Opened};
-use super::exporter::{Broken, RESPONSE_BYTES};
+use super::connect::{ConnectError, Endpoint, Opened, driven};
+use super::exporter::{Broken, read};
 use super::payload::Payload;
 
 /// A connection that takes calls.
@@ -26,18 +26,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) async fn new(endpoint: &Endpoint, opened: Opened) -> Result<Self, ConnectError> {
         let Opened { wire, mut headers } = opened;
-        let (sender, connection) =
-            handshake(TokioExecutor::new(), wire)
-                .await
-                .map_err(|source| ConnectError::Http {
-                    to: endpoint.authority.to_string(),
-                    source,
-                })?;
-        drop(tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                log::debug!("a connection to the OTLP receiver broke: {error}");
-            }
-        }));
+        let sender = driven(endpoint, handshake(TokioExecutor::new(), wire).await)?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(TE, HeaderValue::from_static("trailers"));
         Ok(Self { sender, headers })
@@ -71,9 +60,7 @@ impl Connection {
             .send_request(request)
             .await
             .map_err(Broken::of)?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, RESPONSE_BYTES).collect().await;
-        let body = body.map_err(Broken::of)?;
+        let (head, body) = read(response).await?;
         // Without a message the status is in the headers.
         let trailers = body.trailers().and_then(Status::from_header_map);
         let status = trailers.or_else(|| Status::from_header_map(&head.headers));

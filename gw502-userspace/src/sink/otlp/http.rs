@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Request};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::client::conn::http1::{SendRequest, handshake};
 
 use super::answer::{Answer, of_http};
-use super::connect::{ConnectError, Endpoint, Opened};
-use super::exporter::{Broken, RESPONSE_BYTES};
+use super::connect::{ConnectError, Endpoint, Opened, driven};
+use super::exporter::{Broken, read};
 use super::payload::Payload;
 
 /// A connection that takes requests.
@@ -21,15 +21,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) async fn new(endpoint: &Endpoint, opened: Opened) -> Result<Self, ConnectError> {
         let Opened { wire, mut headers } = opened;
-        let (sender, connection) = handshake(wire).await.map_err(|source| ConnectError::Http {
-            to: endpoint.authority.to_string(),
-            source,
-        })?;
-        drop(tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                log::debug!("a connection to the OTLP receiver broke: {error}");
-            }
-        }));
+        let sender = driven(endpoint, handshake(wire).await)?;
         headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static("application/x-protobuf"),
@@ -58,9 +50,12 @@ impl Connection {
             .send_request(request)
             .await
             .map_err(Broken::of)?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, RESPONSE_BYTES).collect().await;
-        let body = body.map_err(Broken::of)?.to_bytes();
-        Ok(of_http(payload.signal, head.status, &head.headers, body))
+        let (head, body) = read(response).await?;
+        Ok(of_http(
+            payload.signal,
+            head.status,
+            &head.headers,
+            body.to_bytes(),
+        ))
     }
 }
