@@ -27,6 +27,19 @@ impl TimeAnchor {
         })
     }
 
+    /// Becomes `now`, read later, if the wall clock was set meanwhile. Returns by how many seconds.
+    pub fn follow(&mut self, now: Self) -> Option<f64> {
+        /// A reading may be interrupted between its two clocks; a slewed clock slews both.
+        const NOISE_NS: u64 = 10_000_000;
+        let by_ns = now.offset_ns.saturating_sub(self.offset_ns);
+        if by_ns.unsigned_abs() < NOISE_NS {
+            return None;
+        }
+        *self = now;
+        let by = std::time::Duration::from_nanos(by_ns.unsigned_abs()).as_secs_f64();
+        Some(if by_ns < 0 { -by } else { by })
+    }
+
     /// Wall-clock time of a moment on `CLOCK_BOOTTIME`. Out of jiff's range (year 9999) it stays
     /// at the end of that range.
     pub fn wall(self, boot_ns: u64) -> Timestamp {
@@ -54,6 +67,17 @@ const fn nanoseconds(time: nix::sys::time::TimeSpec) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_anchor_follows_a_clock_that_was_set_and_no_noise() {
+        let at = |offset_ns| TimeAnchor { offset_ns };
+        let mut anchor = at(1_000_000_000);
+        assert_eq!(anchor.follow(at(1_005_000_000)), None);
+        assert_eq!(anchor, at(1_000_000_000));
+        assert_eq!(anchor.follow(at(-500_000_000)), Some(-1.5));
+        assert_eq!(anchor.follow(at(1_500_000_000)), Some(2.0));
+        assert_eq!(anchor, at(1_500_000_000));
+    }
 
     #[test]
     fn an_anchor_moves_boot_time_to_wall_time() {

@@ -1,5 +1,6 @@
 //! Pure: per-upstream totals over a run, from the kernel's counters and the events that came.
 
+mod idle;
 mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gw502_common::wire::CONNECT_BUCKETS;
 use serde::{Deserialize, Serialize};
 
+pub use self::idle::Idle;
 pub use self::snapshot::{Changes, Snapshot};
 use crate::event::{Cause, Class, Failure, Upstream};
 
@@ -26,6 +28,9 @@ pub struct Counted {
     /// How long the handshakes of the same upstreams took. A recording keeps none.
     #[serde(skip)]
     pub connects: Vec<(Option<UpstreamId>, Connects)>,
+    /// Upstreams that were idle and whose counters this reading is the last of: they begin anew.
+    #[serde(skip)]
+    pub forgotten: Vec<UpstreamId>,
     /// Listeners whose accept queue was full since the programs were loaded; of very many, those that
     /// were lately. A recording keeps none.
     #[serde(skip)]
@@ -204,6 +209,11 @@ impl Tally {
         if failure.is_failure() {
             seen.since_ns = earlier(seen.since_ns, Some(failure.at_ns));
         }
+    }
+
+    /// Drops what is known of an upstream, for its counters are dropped as well.
+    pub fn forget(&mut self, id: &UpstreamId) {
+        self.seen.remove(id);
     }
 
     /// Adds events that were only counted.

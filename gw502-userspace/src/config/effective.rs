@@ -65,6 +65,11 @@ impl fmt::Display for Config {
         )?;
         writeln!(
             f,
+            "idle     an upstream that nobody has tried for {} is forgotten",
+            time_words(limits.idle)
+        )?;
+        writeln!(
+            f,
             "storm    at most {} failures a second are shipped; the others are counted",
             limits.storm
         )?;

@@ -9,6 +9,7 @@ mod sinks;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use self::effective::{memory_bytes, spool_bytes};
 pub use self::reading::{Mistake, Mistakes};
@@ -136,6 +137,8 @@ pub struct Limits {
     pub series: usize,
     /// Failures shipped in a second at most; the others are counted, and the records say how many.
     pub storm: u64,
+    /// An upstream that nobody has tried for so long is forgotten.
+    pub idle: Duration,
     /// Bounds of a sink's queue and spool, where it has none of its own.
     pub queue: QueueConfig,
 }
@@ -145,6 +148,7 @@ impl Default for Limits {
         Self {
             series: 1000,
             storm: 1000,
+            idle: Duration::from_hours(1),
             queue: QueueConfig::default(),
         }
     }

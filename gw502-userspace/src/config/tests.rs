@@ -1,7 +1,5 @@
 //! What is understood, and what is said about the rest.
 
-use std::time::Duration;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -22,7 +20,7 @@ const MALFORMED: &[(&str, &str)] = &[
     ),
     (
         "[limits]\nzzz = 5\n",
-        "agent.toml:2: unknown key `zzz` in [limits]; known are `queue`, `series`, `spool`, `storm`",
+        "agent.toml:2: unknown key `zzz` in [limits]; known are `idle`, `queue`, `series`, `spool`, `storm`",
     ),
     (
         "[limit]\nseries = 5\n",

@@ -98,6 +98,11 @@ impl Engine {
         self.counters(&counted.upstreams, Some(&counted.losses));
         self.skips.clone_from(&counted.skips);
         self.tick(at_ns);
+        for id in &counted.forgotten {
+            self.tally.forget(id);
+            self.tracks.remove(id);
+            self.counted.remove(&Some(id.clone()));
+        }
     }
 
     /// Takes in the last word of a recording, which has no moment of its own.

@@ -80,6 +80,11 @@ impl Calls {
         counted.map(|(upstream, totals)| (upstream.clone(), *totals))
     }
 
+    /// Drops what was counted of an upstream.
+    pub fn forget(&mut self, id: &UpstreamId) {
+        self.counted.remove(id);
+    }
+
     /// Settles calls that have returned by now and were not seen to. For the end: later they are
     /// overdue.
     pub fn left(&mut self, now_ns: u64) -> Result<(), MapError> {

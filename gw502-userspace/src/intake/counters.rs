@@ -1,6 +1,6 @@
 //! The counting maps: per-CPU numbers added up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use gw502_common::wire::{
@@ -48,9 +48,32 @@ impl Counters {
             upstreams,
             connects,
             queues: self.queues()?,
+            forgotten: Vec::new(),
             losses: totals(&self.losses, LossReason::ALL.map(|r| (r as u32, r.name())))?,
             skips: totals(&self.skips, SkipReason::ALL.map(|r| (r as u32, r.name())))?,
         })
+    }
+
+    /// Drops the counters of these upstreams, which nobody uses: should one of them be tried again
+    /// this very moment, the count of that goes with it.
+    pub fn forget(&mut self, ids: &[UpstreamId]) -> Result<(), MapError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let ids: BTreeSet<_> = ids.iter().collect();
+        let keys: Vec<_> = self.upstreams.keys().collect::<Result<_, _>>()?;
+        for key in keys {
+            if key != UpstreamKey::default() && ids.contains(&tcp(&key)) {
+                gone(self.upstreams.remove(&key))?;
+            }
+        }
+        let keys: Vec<_> = self.unix.keys().collect::<Result<_, _>>()?;
+        for key in keys {
+            if ids.contains(&unix(&key)) {
+                gone(self.unix.remove(&key))?;
+            }
+        }
+        Ok(())
     }
 
     /// How the programs of each [`Pair`] took turns.
@@ -81,11 +104,7 @@ impl Counters {
         }
         for entry in &self.unix {
             let (key, cpus) = entry?;
-            let id = UpstreamId {
-                netns: key.netns,
-                upstream: (&key.address).into(),
-            };
-            add(Some(id), &cpus);
+            add(Some(unix(&key)), &cpus);
         }
         Ok((totals, connects))
     }
@@ -113,6 +132,21 @@ impl Counters {
             }
         }
         Ok(all)
+    }
+}
+
+/// Nothing there to remove is as good.
+fn gone(removed: Result<(), MapError>) -> Result<(), MapError> {
+    match removed {
+        Err(MapError::KeyNotFound) => Ok(()),
+        other => other,
+    }
+}
+
+fn unix(key: &UnixKey) -> UpstreamId {
+    UpstreamId {
+        netns: key.netns,
+        upstream: (&key.address).into(),
     }
 }
 

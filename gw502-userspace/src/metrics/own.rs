@@ -16,6 +16,8 @@ pub struct Own {
     pub sinks: Vec<(String, Snapshot)>,
     /// Messages that were too long for a sink and lost their end, by name.
     pub cut: Vec<(String, u64)>,
+    /// Times that metrics were taken, and times that they were not, by sink that gets some.
+    pub pushes: Vec<(String, (u64, u64))>,
     /// Records handed to the sinks.
     pub failures: u64,
     /// The same of diagnoses.
@@ -136,6 +138,17 @@ impl Own {
             Type::Counter,
             cut.map(|(sink, messages)| count(&[("sink", sink)], *messages)),
         );
+        let pushes = self.pushes.iter().flat_map(|(sink, (taken, failed))| {
+            let results = [("ok", taken), ("failed", failed)];
+            results
+                .map(|(result, count_of)| count(&[("sink", sink), ("result", result)], *count_of))
+        });
+        let pushes = family(
+            "gw502_sink_metrics_pushes",
+            "Times that the metrics were sent to a receiver",
+            Type::Counter,
+            pushes,
+        );
         let counts = SINK_COUNTS.iter().map(|(name, help, counted)| {
             let sinks = self.sinks.iter();
             let points = sinks.map(|(sink, at)| count(&[("sink", sink)], counted(at)));
@@ -147,7 +160,7 @@ impl Own {
                 sinks.filter_map(|(sink, at)| Some(level(&[("sink", sink)], float(value(at)?))));
             family(name, help, Type::Gauge, points)
         });
-        counts.chain([shed, cut]).chain(levels)
+        counts.chain([shed, cut, pushes]).chain(levels)
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::setup;
 use super::stop::Stop;
-use crate::aggregate::Counted;
+use crate::aggregate::{Counted, Idle};
 use crate::classify::Classifier;
 use crate::cli::Problem;
 use crate::cli::args::Selection;
@@ -61,6 +61,7 @@ pub(super) struct Live {
     calls: Calls,
     stop: Stop,
     hangup: Option<Signal>,
+    idle: Option<Idle>,
     stages: Stages,
 }
 
@@ -107,6 +108,7 @@ impl Live {
                 calls,
                 stop,
                 hangup: None,
+                idle: None,
                 stages,
             },
             origin,
@@ -121,6 +123,13 @@ impl Live {
     /// From now on SIGHUPs are handed over like everything else.
     pub(super) fn hear_hangups(&mut self, hangup: Signal) {
         self.hangup = Some(hangup);
+    }
+
+    /// From now on upstreams that are idle for so long are forgotten, so that there is room for others
+    /// however long the run is: [`Counted::forgotten`] says which.
+    pub(super) fn forget_after(&mut self, idle: Duration) {
+        let for_ns = u64::try_from(idle.as_nanos()).unwrap_or(u64::MAX);
+        self.idle = Some(Idle::new(for_ns));
     }
 
     /// How everything is seen.
@@ -161,6 +170,7 @@ impl Live {
             calls,
             stop,
             hangup,
+            idle,
             stages,
         } = self;
         let mut look = tokio::time::interval(LOOK);
@@ -179,8 +189,15 @@ impl Live {
                     stages.blocked(calls, &mut take, &mut flow)?;
                     if counting {
                         ring.drain(|record| stages.hand_over(&record, &mut take, &mut flow))?;
-                        let counted = count(probe, counters, calls, stages)?;
+                        let mut counted = count(probe, counters, calls, stages)?;
                         let now_ns = clock::boot_ns().map_err(io::Error::from)?;
+                        if let Some(idle) = idle {
+                            counted.forgotten = idle.read(&counted, now_ns);
+                            counters.forget(&counted.forgotten)?;
+                            for id in &counted.forgotten {
+                                calls.forget(id);
+                            }
+                        }
                         if all(Moment::Counted(&counted, now_ns))? == Flow::Stop {
                             flow = Flow::Stop;
                         }

@@ -82,7 +82,7 @@ pub(super) fn upstreams() {
     let scratch = Scratch::new();
     let page = Page::free();
     let config = format!(
-        "{}upstream = [\"127.64.0.0/10\"]\n[limits]\nseries = {MANY_SERIES}\nstorm = {SHIPPED}\n\
+        "{}upstream = [\"127.64.0.0/10\"]\n[limits]\nseries = {MANY_SERIES}\nstorm = {SHIPPED}\nidle = \"1s\"\n\
          [metrics]\nlisten = \"{page}\"\n[sink.lines]\ntype = \"file\"\npath = \"{}\"\n",
         watch(&[process::id()]),
         scratch.join("failures.jsonl").display()

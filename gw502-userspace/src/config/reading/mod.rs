@@ -12,6 +12,7 @@ pub(super) use self::units::{size_words, time_words};
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use toml::de::{DeTable, DeValue};
@@ -160,13 +161,17 @@ fn watch(book: &mut Book<'_>, section: &Section<'_>) -> WatchConfig {
 }
 
 fn limits(book: &mut Book<'_>, section: &Section<'_>) -> Limits {
-    section.only(book, &["queue", "series", "spool", "storm"]);
+    section.only(book, &["idle", "queue", "series", "spool", "storm"]);
     let mut limits = Limits::default();
     if let Some(series) = section.whole(book, "series", 1..=100_000) {
         limits.series = usize::try_from(series).unwrap_or(limits.series);
     }
     if let Some(storm) = section.whole(book, "storm", 1..=1_000_000) {
         limits.storm = storm;
+    }
+    let idle = Duration::from_secs(1)..=Duration::from_hours(24 * 365);
+    if let Some(idle) = section.time(book, "idle", idle) {
+        limits.idle = idle;
     }
     limits.queue = sink::queue(book, section, limits.queue);
     limits

@@ -324,6 +324,34 @@ fn a_recording_without_snapshots_is_judged_by_its_sums() {
     assert_eq!(report.diagnoses[0].attempts, 36);
 }
 
+/// An agent runs for longer than the addresses of containers last.
+#[test]
+fn an_upstream_that_is_forgotten_is_one_more_that_was_never_seen() {
+    let mut engine = Engine::default();
+    engine.event(&refused(9000, SECOND), true);
+    let totals = Totals {
+        attempts: 1,
+        established: 0,
+        ended: 1,
+    };
+    let mut counted = Counted {
+        upstreams: vec![(Some(id(9000)), totals)],
+        ..Counted::default()
+    };
+    engine.counted(&counted, 2 * SECOND);
+    assert_eq!(engine.states().count(), 1);
+    counted.forgotten = vec![id(9000)];
+    engine.counted(&counted, 3 * SECOND);
+    assert_eq!(engine.states().count(), 0);
+    assert!(engine.report(PLACE, &|_, _| true).diagnoses.is_empty());
+    engine.event(&refused(9000, 4 * SECOND), true);
+    counted.forgotten.clear();
+    engine.counted(&counted, 5 * SECOND);
+    let report = engine.report(PLACE, &|_, _| true);
+    assert_eq!(report.diagnoses[0].attempts, 1);
+    assert_eq!(report.diagnoses[0].since_ns, Some(4 * SECOND));
+}
+
 /// A run may end at any moment after the last whole second.
 #[test]
 fn the_last_moments_count_as_well() {

@@ -10,6 +10,7 @@
 //!   that one had goes on in `past`, which nothing else is added to: so the sum over all series
 //!   stays whole, and `other` does not jump. A rate over time leaves `past` out: there arrives at
 //!   once what happened long ago.
+//! - An upstream that was idle for so long that its counter begins anew keeps its series.
 //! - Failures whose records were lost have the class and the cause `unknown`. What was counted at a
 //!   reading has been told at the next, or is lost. In between more is told, so that some losses show
 //!   only when the storm that led to them is over; `gw502_events_lost` has them at once.
@@ -229,6 +230,9 @@ impl Upstreams {
             let series = own.unwrap_or(&mut self.other);
             series.connects.add(&connects.since(&account.connects));
             account.connects = *connects;
+        }
+        for id in &counted.forgotten {
+            self.accounts.remove(&Some(id.clone()));
         }
         // These have no counter of their own.
         let rest = self.fresh.values().copied().fold(0, u64::saturating_add);

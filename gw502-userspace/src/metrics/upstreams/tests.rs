@@ -96,6 +96,31 @@ fn how_long_handshakes_took_goes_to_the_series_that_is_there_when_it_is_read() {
 }
 
 #[test]
+fn a_counter_that_begins_anew_adds_to_what_was_there() {
+    let mut upstreams = Upstreams::new(10);
+    upstreams.event(&refused(1, SECOND));
+    upstreams.counted(&counted(&[(Some(1), 9, 1), (Some(2), 4, 0)]), SECOND);
+    let mut last = counted(&[(Some(1), 9, 1), (Some(2), 4, 0)]);
+    last.forgotten = vec![id(1), id(2)];
+    upstreams.counted(&last, 2 * SECOND);
+    upstreams.event(&refused(1, 3 * SECOND));
+    upstreams.counted(&counted(&[(Some(1), 2, 1), (Some(2), 3, 0)]), 3 * SECOND);
+    upstreams.counted(&counted(&[(Some(1), 2, 1), (Some(2), 3, 0)]), 4 * SECOND);
+    let own = id(1).upstream.to_string();
+    let attempts = [("other".to_owned(), 7), (own, 11)];
+    assert_eq!(
+        values(&upstreams, "gw502_upstream_attempts"),
+        attempts.into()
+    );
+    let failures = values(&upstreams, "gw502_upstream_failures");
+    assert_eq!(
+        failures.values().sum::<u64>(),
+        2,
+        "{failures:?}: none is lost"
+    );
+}
+
+#[test]
 fn an_upstream_has_a_series_from_its_first_failure_on() {
     let mut upstreams = Upstreams::new(10);
     upstreams.counted(&counted(&[(Some(1), 5, 0), (Some(2), 7, 0)]), SECOND);

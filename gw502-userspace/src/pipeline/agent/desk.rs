@@ -12,7 +12,7 @@ use super::storm::Storm;
 use super::workers::Workers;
 use super::{file, name, notify};
 use crate::aggregate::Counted;
-use crate::clock;
+use crate::clock::{self, TimeAnchor};
 use crate::config::{self, Config};
 use crate::diagnose::{Engine, Place};
 use crate::event::{EventId, Failure};
@@ -144,6 +144,7 @@ impl Desk {
 
     /// Once a second: everything counted by `at_ns`.
     pub(super) fn counted(&mut self, counted: &Counted, at_ns: u64) {
+        self.clock();
         self.engine.counted(counted, at_ns);
         self.upstreams.counted(counted, at_ns);
         self.queues(counted);
@@ -154,6 +155,18 @@ impl Desk {
         self.changes(at_ns);
         self.publish();
         notify::alive();
+    }
+
+    /// The wall clock may be set while the agent runs, most often soon after the host has started.
+    fn clock(&mut self) {
+        match TimeAnchor::now() {
+            Ok(now) => {
+                if let Some(seconds) = self.origin.anchor.follow(now) {
+                    log::info!("the clock was set: times differ by {seconds:+.1} s from here on");
+                }
+            }
+            Err(error) => log::debug!("cannot read the clock: {error}"),
+        }
     }
 
     fn queues(&mut self, counted: &Counted) {
@@ -204,6 +217,7 @@ impl Desk {
     fn publish(&mut self) {
         self.own.sinks = self.workers.snapshots();
         self.own.cut = self.workers.cut();
+        self.own.pushes = self.workers.pushes();
         self.own.series = self.upstreams.used();
         match process::read(self.boot_s) {
             Ok(process) => self.own.process = process,
@@ -268,6 +282,10 @@ impl Desk {
             log::warn!(
                 "[spool] holds for sinks that are new; for the others from the next start on"
             );
+        }
+        if config.limits.idle != self.config.limits.idle {
+            log::warn!("`idle` in [limits] holds from the next start on");
+            config.limits.idle = self.config.limits.idle;
         }
         config.watch.aborted = self.config.watch.aborted;
         if config.watch != self.config.watch {

@@ -71,6 +71,7 @@ pub async fn run(args: AgentArgs) -> Result<Exit, Problem> {
     let workers = Workers::start(&config, &origin.host, origin.id, shown.clone());
     let workers = workers.map_err(|error| no_sink(&error))?;
     let page = page(config.page, &shown).map_err(|error| no_page(config.page, &error))?;
+    let idle = config.limits.idle;
     let mut desk = Desk::new(
         args.config,
         config,
@@ -81,6 +82,7 @@ pub async fn run(args: AgentArgs) -> Result<Exit, Problem> {
         page,
         show,
     );
+    live.forget_after(idle);
     live.hear_hangups(hangup);
     desk.ready();
     let watched = live

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
@@ -13,9 +14,41 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::clock;
 use crate::metrics::serve::Shown;
 use crate::sink::otlp::{MeasureSink as _, Otlp, Span};
+use crate::sink::ship::DeliverError;
 
 /// The last push, when the agent stops, has so long.
 const LAST: Duration = Duration::from_secs(3);
+
+/// How pushes went. It outlives a change of the sink.
+#[derive(Debug, Default)]
+pub(super) struct Pushes {
+    taken: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Pushes {
+    /// How many were taken, and how many were not.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (load(&self.taken), load(&self.failed))
+    }
+
+    /// Counts it; a line when pushes begin to fail, and one when they are taken again.
+    fn note(&self, sink: &str, result: &Result<(), DeliverError>, failed: bool) {
+        match (result, failed) {
+            (Err(error), false) => log::warn!("sink `{sink}`: metrics were not taken: {error}"),
+            (Err(error), true) => log::debug!("sink `{sink}`: metrics were not taken: {error}"),
+            (Ok(()), true) => log::warn!("sink `{sink}`: metrics are taken again"),
+            (Ok(()), false) => {}
+        }
+        let count = if result.is_ok() {
+            &self.taken
+        } else {
+            &self.failed
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 /// Pushes at work. Dropping it ends them, with one last push.
 #[derive(Debug)]
@@ -25,11 +58,14 @@ pub(super) struct Pusher {
 }
 
 impl Pusher {
+    /// Counters count since `start_ns`, nanoseconds since 1970.
     pub(super) fn start(
         sink: &str,
         mut otlp: Otlp,
         every: Duration,
+        start_ns: u64,
         shown: watch::Receiver<Shown>,
+        pushes: Arc<Pushes>,
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -37,20 +73,26 @@ impl Pusher {
         let (end, mut told) = oneshot::channel::<Infallible>();
         let (at_end, ended) = sync_channel(1);
         let sink = sink.to_owned();
-        let start_ns = unix_ns();
         let push = async move {
             let mut ticks = interval(every);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             // The first is now, when there is nothing to say yet.
             ticks.tick().await;
             let mut fails = false;
+            let mut push = async || {
+                let measures = Arc::clone(&shown.borrow().measures);
+                let now_ns = unix_ns();
+                let result = otlp.push(&measures, Span { start_ns, now_ns }).await;
+                pushes.note(&sink, &result, fails);
+                fails = result.is_err();
+            };
             loop {
                 tokio::select! {
-                    _ = ticks.tick() => push(&sink, &mut otlp, start_ns, &shown, &mut fails).await,
+                    _ = ticks.tick() => push().await,
                     _told = &mut told => break,
                 }
             }
-            let last = push(&sink, &mut otlp, start_ns, &shown, &mut fails);
+            let last = push();
             if timeout(LAST, last).await.is_err() {
                 log::warn!("sink `{sink}`: the last metrics were not taken in time");
             }
@@ -82,30 +124,8 @@ impl Pusher {
     }
 }
 
-/// A line when it begins to fail, and one when it works again.
-async fn push(
-    sink: &str,
-    otlp: &mut Otlp,
-    start_ns: u64,
-    shown: &watch::Receiver<Shown>,
-    fails: &mut bool,
-) {
-    let measures = Arc::clone(&shown.borrow().measures);
-    let span = Span {
-        start_ns,
-        now_ns: unix_ns(),
-    };
-    let result = otlp.push(&measures, span).await;
-    match (&result, *fails) {
-        (Err(error), false) => log::warn!("sink `{sink}`: metrics were not taken: {error}"),
-        (Err(error), true) => log::debug!("sink `{sink}`: metrics were not taken: {error}"),
-        (Ok(()), true) => log::warn!("sink `{sink}`: metrics are taken again"),
-        (Ok(()), false) => {}
-    }
-    *fails = result.is_err();
-}
-
-fn unix_ns() -> u64 {
+/// Now, nanoseconds since 1970.
+pub(super) fn unix_ns() -> u64 {
     let since = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::pusher::Pusher;
+use super::pusher::{Pusher, Pushes, unix_ns};
 use crate::clock;
 use crate::config::{Config, SinkConfig, Way};
 use crate::deliver::{Courier, Settings, Snapshot, Spool};
@@ -41,7 +41,18 @@ struct Worker {
     config: SinkConfig,
     courier: Courier,
     cut: Option<Arc<AtomicU64>>,
+    /// What was cut before the sink was changed.
+    cut_before: u64,
     pusher: Option<Pusher>,
+    pushes: Arc<Pushes>,
+}
+
+impl Worker {
+    /// Messages cut, where the sink may cut some.
+    fn cut(&self) -> Option<u64> {
+        let cut = self.cut.as_ref()?.load(Ordering::Relaxed);
+        Some(self.cut_before.saturating_add(cut))
+    }
 }
 
 /// All of them.
@@ -54,6 +65,8 @@ pub(super) struct Workers {
     host: String,
     /// Where jitter starts: it differs from host to host.
     seed: u64,
+    /// When the run began, nanoseconds since 1970.
+    start_ns: u64,
     shown: watch::Receiver<Shown>,
 }
 
@@ -138,6 +151,7 @@ impl Workers {
             leaving: Vec::new(),
             host: host.to_owned(),
             seed,
+            start_ns: unix_ns(),
             shown,
         };
         workers.apply(config)?;
@@ -167,11 +181,16 @@ impl Workers {
     /// Messages that were too long for a sink and lost their end, by sink.
     pub(super) fn cut(&self) -> Vec<(String, u64)> {
         let workers = self.all.iter();
-        let cut = workers.filter_map(|worker| {
-            let cut = worker.cut.as_ref()?.load(Ordering::Relaxed);
-            Some((worker.config.name.clone(), cut))
-        });
+        let cut = workers.filter_map(|worker| Some((worker.config.name.clone(), worker.cut()?)));
         cut.collect()
+    }
+
+    /// How often metrics were taken, and how often they were not, by sink that gets some.
+    pub(super) fn pushes(&self) -> Vec<(String, (u64, u64))> {
+        let workers = self.all.iter();
+        let pushing = workers.filter(|worker| worker.pusher.is_some());
+        let pushes = pushing.map(|one| (one.config.name.clone(), one.pushes.counts()));
+        pushes.collect()
     }
 
     /// From now on these are the sinks. Those that stay as they were open their files anew, and
@@ -206,9 +225,10 @@ impl Workers {
             if let Some(at) = next {
                 let next = prepared.swap_remove(at);
                 worker.courier.change(next.sink, next.config.queue);
+                worker.cut_before = worker.cut().unwrap_or(worker.cut_before);
                 worker.cut = next.cut;
                 worker.pusher = None;
-                match self.pusher(&next.config.name, next.pushes) {
+                match self.pusher(&next.config.name, next.pushes, &worker.pushes) {
                     Ok(pusher) => worker.pusher = pusher,
                     Err(error) => threadless = Some(error),
                 }
@@ -285,12 +305,15 @@ impl Workers {
             name: config.name.clone(),
             why: format!("cannot start a thread: {error}"),
         })?;
-        let pusher = self.pusher(&config.name, pushes)?;
+        let counts = Arc::default();
+        let pusher = self.pusher(&config.name, pushes, &counts)?;
         Ok(Worker {
             config,
             courier,
             cut,
+            cut_before: 0,
             pusher,
+            pushes: counts,
         })
     }
 
@@ -298,11 +321,13 @@ impl Workers {
         &self,
         name: &str,
         pushes: Option<(Otlp, Duration)>,
+        counts: &Arc<Pushes>,
     ) -> Result<Option<Pusher>, WorkerError> {
         let Some((otlp, every)) = pushes else {
             return Ok(None);
         };
-        let pusher = Pusher::start(name, otlp, every, self.shown.clone());
+        let (shown, counts) = (self.shown.clone(), Arc::clone(counts));
+        let pusher = Pusher::start(name, otlp, every, self.start_ns, shown, counts);
         pusher.map(Some).map_err(|error| WorkerError {
             name: name.to_owned(),
             why: format!("cannot start a thread: {error}"),
