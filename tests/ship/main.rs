@@ -21,6 +21,7 @@ mod rsyslog;
 mod snippet;
 mod syslog;
 mod syslog_ng;
+mod unit;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         journald::trials(),
         otlp::trials(),
         outage::trials(),
+        unit::trials(),
     ];
     let trials: Vec<_> = trials.into_iter().flatten().collect();
     if arguments.list {

@@ -1,11 +1,13 @@
 //! `gw502 agent`: what it ships and shows, its reload and its end, and what it does in a storm.
 //!
+//! - `handshakes`: how long they took.
 //! - `listeners`: how full their queues are.
 //! - `prometheus`: who reads its page.
 //! - `reloads`: a hundred of them while failures come.
 //! - `storm`: more failures, and more upstreams, than it reports one by one.
 //! - `soak`: for as long as one likes.
 
+mod handshakes;
 mod listeners;
 mod prometheus;
 mod reloads;
@@ -42,6 +44,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("agent::ships_shows_reloads_and_ends", ships),
         trial("agent::needs_no_configuration", bare),
         trial("agent::a_wrong_configuration_is_told_by_line", wrong),
+        trial("agent::handshakes_are_timed", handshakes::timed),
         trial("agent::accept_queues_are_measured", listeners::measured),
         trial("agent::prometheus_scrapes", prometheus::scrapes),
         trial("agent::a_hundred_reloads_lose_nothing", reloads::hundred),
