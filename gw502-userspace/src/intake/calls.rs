@@ -1,7 +1,7 @@
 //! `connect()` calls that do not return: a blocking connect to a unix socket whose backlog is full
 //! waits without end, and its proxy logs nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aya::maps::{HashMap, Map, MapData, MapError};
 use gw502_common::kernel_fields::CONNECT;
@@ -37,6 +37,8 @@ pub struct Calls {
     open: HashMap<MapData, u32, Call>,
     reported: HashMap<MapData, u32, u64>,
     counted: BTreeMap<UpstreamId, Totals>,
+    /// Threads that were in a call at the last look.
+    seen: BTreeSet<u32>,
     missed: u64,
 }
 
@@ -48,6 +50,7 @@ impl Calls {
             open: open.try_into()?,
             reported: reported.try_into()?,
             counted: BTreeMap::new(),
+            seen: BTreeSet::new(),
             missed: 0,
         })
     }
@@ -56,7 +59,13 @@ impl Calls {
     /// before. What the kernel side sees of them later is not reported again.
     pub fn overdue(&mut self, now_ns: u64) -> Result<Vec<Decoded>, MapError> {
         let mut found = Vec::new();
-        for (thread, call) in self.waiting(now_ns, TOO_LONG_NS)? {
+        let open = self.threads()?;
+        // Where tasks are preempted in the kernel, programs of kprobes and tracepoints are skipped on
+        // the CPU of one that is being preempted as it looks into a map (`bpf_disable_instrumentation()`).
+        // So a call is looked at only when it was there the last time, which short ones were not.
+        let lasting: Vec<_> = open.intersection(&self.seen).copied().collect();
+        self.seen = open;
+        for (thread, call) in self.waiting(&lasting, now_ns, TOO_LONG_NS)? {
             if call.flags & call_flag::INTERRUPTED != 0 {
                 self.forget_the_dead(thread, &call)?;
             } else if self.has_returned(thread, &call) {
@@ -88,7 +97,8 @@ impl Calls {
     /// Settles calls that have returned by now and were not seen to. For the end: later they are
     /// overdue.
     pub fn left(&mut self, now_ns: u64) -> Result<(), MapError> {
-        for (thread, call) in self.waiting(now_ns, UNSEEN_NS)? {
+        let open: Vec<_> = self.threads()?.into_iter().collect();
+        for (thread, call) in self.waiting(&open, now_ns, UNSEEN_NS)? {
             if call.flags & call_flag::INTERRUPTED == 0 && self.has_returned(thread, &call) {
                 self.settle(thread, &call)?;
             }
@@ -152,15 +162,31 @@ impl Calls {
         Ok(())
     }
 
-    /// Calls that take longer than that, by thread. While one is looked at another may go,
-    /// and the kernel start from the beginning: each counts once all the same.
-    fn waiting(&self, now_ns: u64, longer_than_ns: u64) -> Result<BTreeMap<u32, Call>, MapError> {
-        let mut waiting = BTreeMap::new();
-        for entry in &self.open {
-            let (thread, call) = entry?;
-            let age_ns = now_ns.saturating_sub(call.connection.start_ns);
-            if age_ns >= longer_than_ns {
-                waiting.insert(thread, call);
+    /// Threads in a call. While one is looked at another may go, and the kernel start from the
+    /// beginning: each counts once all the same.
+    fn threads(&self) -> Result<BTreeSet<u32>, MapError> {
+        self.open.keys().collect()
+    }
+
+    /// The calls of these threads that take longer than that.
+    fn waiting(
+        &self,
+        threads: &[u32],
+        now_ns: u64,
+        longer_than_ns: u64,
+    ) -> Result<Vec<(u32, Call)>, MapError> {
+        let mut waiting = Vec::new();
+        for thread in threads {
+            match self.open.get(thread, 0) {
+                Ok(call) => {
+                    let age_ns = now_ns.saturating_sub(call.connection.start_ns);
+                    if age_ns >= longer_than_ns {
+                        waiting.push((*thread, call));
+                    }
+                }
+                // It has returned meanwhile.
+                Err(MapError::KeyNotFound) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(waiting)

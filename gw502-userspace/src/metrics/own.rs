@@ -66,7 +66,7 @@ impl Own {
             family("gw502_hook", "What is seen, and how", Type::Info, hooks),
             family(
                 "gw502_events_lost",
-                "Events of which no record came, by reason",
+                "Records, counters and evidence that could not be kept, by reason",
                 Type::Counter,
                 losses,
             ),
