@@ -155,7 +155,8 @@ fn diagnosis(json: &Value) -> String {
     }
 }
 
-fn named(json: &Value) -> String {
+/// `10.0.0.5:8080 (api)`.
+pub(super) fn named(json: &Value) -> String {
     let upstream = upstream(json).unwrap_or_else(|| "other upstreams".to_owned());
     match text(json, "/upstream/name") {
         Some(name) => format!("{upstream} ({name})"),

@@ -75,17 +75,48 @@ type Changes = Arc<Mutex<Option<Change>>>;
 
 /// A sink at work.
 pub struct Courier {
+    lead: Lead,
+    ended: Receiver<()>,
+}
+
+/// What leads a run, and what is known of it.
+struct Lead {
     queue: Queue,
     status: Arc<Status>,
     orders: watch::Sender<Orders>,
     changes: Changes,
-    ended: Receiver<()>,
+}
+
+impl Lead {
+    /// With the run that it leads.
+    fn of(name: &str, queue_bytes: u64, spool: Option<Spool>, settings: Settings) -> (Self, Run) {
+        let limit = spool.as_ref().map(|spool| spool.level().limit);
+        let status = Arc::new(Status::new(name, queue_bytes, limit));
+        let queue = Queue::new(queue_bytes, Arc::clone(&status));
+        let (orders, told) = watch::channel(Orders::default());
+        let changes = Changes::default();
+        let run = Run::new(
+            queue.clone(),
+            Arc::clone(&status),
+            spool,
+            settings,
+            told,
+            Arc::clone(&changes),
+        );
+        let lead = Self {
+            queue,
+            status,
+            orders,
+            changes,
+        };
+        (lead, run)
+    }
 }
 
 impl std::fmt::Debug for Courier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Courier")
-            .field("status", &self.status)
+            .field("status", &self.lead.status)
             .finish_non_exhaustive()
     }
 }
@@ -102,19 +133,7 @@ impl Courier {
         spool: Option<Spool>,
         settings: Settings,
     ) -> io::Result<Self> {
-        let limit = spool.as_ref().map(|spool| spool.level().limit);
-        let status = Arc::new(Status::new(name, queue.memory_bytes, limit));
-        let queue = Queue::new(queue.memory_bytes, Arc::clone(&status));
-        let (orders, told) = watch::channel(Orders::default());
-        let changes = Changes::default();
-        let run = Run::new(
-            queue.clone(),
-            Arc::clone(&status),
-            spool,
-            settings,
-            told,
-            Arc::clone(&changes),
-        );
+        let (lead, run) = Lead::of(name, queue.memory_bytes, spool, settings);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -127,33 +146,28 @@ impl Courier {
                 log::debug!("a sink ended, and nobody waited for it");
             }
         })?;
-        Ok(Self {
-            queue,
-            status,
-            orders,
-            changes,
-            ended,
-        })
+        Ok(Self { lead, ended })
     }
 
     /// Hands a record over. Never blocks and never fails: what is too much is shed and counted.
     pub fn push(&self, record: Record) {
-        self.queue.push(record);
+        self.lead.queue.push(record);
     }
 
     /// The queue, for whoever pushes from elsewhere.
     pub fn queue(&self) -> Queue {
-        self.queue.clone()
+        self.lead.queue.clone()
     }
 
     /// What is known of it.
     pub fn status(&self) -> Arc<Status> {
-        Arc::clone(&self.status)
+        Arc::clone(&self.lead.status)
     }
 
     /// SIGHUP: [`Sink::reopen`], before the next delivery.
     pub fn reopen(&self) {
-        self.orders
+        self.lead
+            .orders
             .send_modify(|orders| orders.reopens = orders.reopens.wrapping_add(1));
     }
 
@@ -161,16 +175,17 @@ impl Courier {
     /// well. A delivery under way is given up and made again. (Whether there is a spool stays as it
     /// is.)
     pub fn change(&self, sink: Box<dyn Sink>, queue: QueueConfig) {
-        *lock(&self.changes) = Some(Change { sink, queue });
-        self.orders
+        *lock(&self.lead.changes) = Some(Change { sink, queue });
+        self.lead
+            .orders
             .send_modify(|orders| orders.changes = orders.changes.wrapping_add(1));
     }
 
     /// Begins to stop: no record is taken any more, and those that wait are delivered within
     /// `grace`. Does not wait for that: several sinks stop at once.
     pub fn stop(&self, grace: Duration) {
-        self.queue.close();
-        self.orders.send_modify(|orders| {
+        self.lead.queue.close();
+        self.lead.orders.send_modify(|orders| {
             orders.stop.get_or_insert(grace);
         });
     }
@@ -180,14 +195,14 @@ impl Courier {
     pub fn wait(self, patience: Duration) -> Arc<Status> {
         self.stop(Duration::ZERO);
         if self.ended.recv_timeout(patience).is_err() {
-            let records = self.queue.clear();
+            let records = self.lead.queue.clear();
             if records > 0 {
                 let reason = Reason::Stopped;
-                self.status.happen(Happening::Shed { records, reason });
+                self.lead.status.happen(Happening::Shed { records, reason });
             }
-            self.status.say(true);
+            self.lead.status.say(true);
         }
-        self.status
+        self.lead.status
     }
 }
 

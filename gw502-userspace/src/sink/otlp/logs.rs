@@ -4,11 +4,12 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message as _;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::payload::{Payload, Signal};
 use super::resource::scope;
 use super::{attributes, sentence};
+use crate::sink::fields::{Fields, Severity};
 use crate::sink::ship::{Kind, Record};
 
 /// Bytes of log records in a request. Receivers take 4 MiB; the resource and the envelope are small.
@@ -62,7 +63,8 @@ pub(super) fn log_record(record: &Record, host: &str) -> LogRecord {
         Kind::Diagnosis => "gw502.diagnosis",
     }
     .to_owned();
-    let Ok(fields) = serde_json::from_slice::<Map<String, Value>>(&record.json) else {
+    let json = serde_json::from_slice::<Value>(&record.json).unwrap_or_default();
+    let Some(fields) = json.as_object() else {
         // Not what we wrote; whoever reads it may still make sense of it.
         return LogRecord {
             event_name,
@@ -74,11 +76,16 @@ pub(super) fn log_record(record: &Record, host: &str) -> LogRecord {
     if fields.get("host").and_then(Value::as_str) == Some(host) {
         own.push("host");
     }
-    let (severity, body) = match record.kind {
-        Kind::Failure => (severity_of_failure(&fields), sentence::failure(&fields)),
-        Kind::Diagnosis => (severity_of_state(&fields), sentence::diagnosis(&fields)),
+    let flat = Fields::of(record);
+    let severity = number(flat.severity);
+    let body = match record.kind {
+        Kind::Failure => sentence::failure(&json),
+        Kind::Diagnosis => flat.line,
     };
-    let time = time(&fields).unwrap_or(0);
+    let time = flat
+        .time
+        .and_then(|time| u64::try_from(time.as_nanosecond()).ok());
+    let time = time.unwrap_or(0);
     LogRecord {
         time_unix_nano: time,
         // Whoever makes a record and sends it itself has observed it when it happened.
@@ -89,32 +96,18 @@ pub(super) fn log_record(record: &Record, host: &str) -> LogRecord {
             .trim_start_matches("SEVERITY_NUMBER_")
             .to_owned(),
         body: Some(attributes::words(&body)),
-        attributes: attributes::of(&fields, &own),
+        attributes: attributes::of(fields, &own),
         event_name,
         ..LogRecord::default()
     }
 }
 
-fn severity_of_failure(fields: &Map<String, Value>) -> SeverityNumber {
-    match fields.get("class").and_then(Value::as_str) {
-        Some("aborted") => SeverityNumber::Info,
-        _ => SeverityNumber::Error,
+/// OTLP knows nothing between an error and the end of a program, and nothing between a warning and
+/// what is just said.
+const fn number(severity: Severity) -> SeverityNumber {
+    match severity {
+        Severity::Critical | Severity::Error => SeverityNumber::Error,
+        Severity::Warning => SeverityNumber::Warn,
+        Severity::Notice | Severity::Info => SeverityNumber::Info,
     }
-}
-
-fn severity_of_state(fields: &Map<String, Value>) -> SeverityNumber {
-    match fields.get("state").and_then(Value::as_str) {
-        Some("failing") => SeverityNumber::Error,
-        Some("degraded") => SeverityNumber::Warn,
-        _ => SeverityNumber::Info,
-    }
-}
-
-/// When it happened, nanoseconds since 1970. A diagnosis without a time of its own is of when its
-/// failures ended or began.
-fn time(fields: &Map<String, Value>) -> Option<u64> {
-    let text = |name: &&str| fields.get(*name).and_then(Value::as_str);
-    let text = ["time", "until", "since"].iter().find_map(text)?;
-    let time: jiff::Timestamp = text.parse().ok()?;
-    u64::try_from(time.as_nanosecond()).ok()
 }

@@ -152,7 +152,7 @@ fn a_diagnosis_is_as_grave_as_its_state() {
     assert_eq!(record["eventName"], "gw502.diagnosis");
     assert_eq!(
         record["body"]["stringValue"],
-        "/run/app.sock is degraded: the socket file is there, and nobody listens"
+        "unix:/run/app.sock is degraded: the socket file is there, and nobody listens"
     );
     let attributes = attributes(&record);
     for expected in [

@@ -15,54 +15,35 @@ const MIB: u64 = 1 << 20;
 
 /// A courier whose thread is a task of the test's runtime.
 struct Stage {
-    queue: Queue,
-    status: Arc<Status>,
-    orders: watch::Sender<Orders>,
-    changes: Changes,
+    lead: Lead,
     task: JoinHandle<()>,
 }
 
 impl Stage {
     fn new(sink: Fake, queue_bytes: u64, spool: Option<Spool>, settings: Settings) -> Self {
-        let limit = spool.as_ref().map(|spool| spool.level().limit);
-        let status = Arc::new(Status::new("a", queue_bytes, limit));
-        let queue = Queue::new(queue_bytes, Arc::clone(&status));
-        let (orders, told) = watch::channel(Orders::default());
-        let changes = Changes::default();
-        let run = Run::new(
-            queue.clone(),
-            Arc::clone(&status),
-            spool,
-            settings,
-            told,
-            Arc::clone(&changes),
-        );
+        let (lead, run) = Lead::of("a", queue_bytes, spool, settings);
         // `Run` is of one thread, like the couriers'.
         let task = tokio::task::spawn_local(run.deliver_all(Box::new(sink)));
-        Self {
-            queue,
-            status,
-            orders,
-            changes,
-            task,
-        }
+        Self { lead, task }
     }
 
     fn push(&self, numbers: std::ops::RangeInclusive<u64>) {
         for record in records(numbers) {
-            self.queue.push(record);
+            self.lead.queue.push(record);
         }
     }
 
     fn seen(&self) -> Snapshot {
-        self.status.snapshot(Instant::now())
+        self.lead.status.snapshot(Instant::now())
     }
 
     async fn stop(self, grace: Duration) -> Snapshot {
-        self.queue.close();
-        self.orders.send_modify(|orders| orders.stop = Some(grace));
+        self.lead.queue.close();
+        self.lead
+            .orders
+            .send_modify(|orders| orders.stop = Some(grace));
         self.task.await.unwrap();
-        self.status.snapshot(Instant::now())
+        self.lead.status.snapshot(Instant::now())
     }
 }
 
@@ -384,8 +365,8 @@ fn another_sink_takes_over_what_waits() {
             spool_bytes: 3 * MIB,
         };
         let sink = Box::new(new.sink());
-        *lock(&stage.changes) = Some(Change { sink, queue });
-        stage.orders.send_modify(|orders| orders.changes = 1);
+        *lock(&stage.lead.changes) = Some(Change { sink, queue });
+        stage.lead.orders.send_modify(|orders| orders.changes = 1);
         settled().await;
         assert_eq!((old.got(), new.got()), (vec![], numbers(1..=5)));
         let seen = stage.seen();
@@ -405,13 +386,13 @@ fn a_sink_is_reopened_while_idle_and_while_waiting() {
         let hand = Hand::default();
         let stage = Stage::new(hand.sink(), MIB, None, Settings::local(1));
         settled().await;
-        stage.orders.send_modify(|orders| orders.reopens += 1);
+        stage.lead.orders.send_modify(|orders| orders.reopens += 1);
         settled().await;
         assert_eq!(hand.reopens(), 1);
         hand.down();
         stage.push(1..=1);
         sleep(Duration::from_secs(30)).await;
-        stage.orders.send_modify(|orders| orders.reopens += 1);
+        stage.lead.orders.send_modify(|orders| orders.reopens += 1);
         settled().await;
         assert_eq!(hand.reopens(), 2);
         hand.up();
