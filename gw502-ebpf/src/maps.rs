@@ -6,8 +6,8 @@ use aya_ebpf::maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHas
 use gw502_common::tcp::SUN_PATH;
 use gw502_common::wire::{
     AcceptFacts, Attempt, Call, Clients, Connection, Departure, Dismissal, Flow, IcmpError,
-    ListenKey, Listening, LossReason, Pair, ProxyKey, QueueCounts, SkipReason, Turns, Unaccepted,
-    UnixAddress, UnixKey, UpstreamCounts, UpstreamKey,
+    ListenKey, Listening, LossReason, Pair, ProxyKey, QueueCounts, ResetSent, SkipReason, Turns,
+    Unaccepted, UnixAddress, UnixKey, UpstreamCounts, UpstreamKey,
 };
 
 use crate::again::Event;
@@ -145,6 +145,10 @@ pub(crate) static SERVERS_ENDED: LruHashMap<Flow, Departure> =
 /// Connections whose client left before a process on this host accepted them.
 #[map]
 pub(crate) static UNACCEPTED: LruHashMap<Flow, Unaccepted> = LruHashMap::with_max_entries(8192, 0);
+
+/// RSTs that this host's sockets sent on connections that no watched process opened.
+#[map]
+pub(crate) static RESETS_SENT: LruHashMap<Flow, ResetSent> = LruHashMap::with_max_entries(8192, 0);
 
 /// The event that the programs of a [`Pair`] run for on this CPU: the note of the first of them.
 #[map]

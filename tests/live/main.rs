@@ -22,6 +22,7 @@ mod privilege;
 mod queues;
 mod recording;
 mod repair;
+mod resets;
 mod reuse;
 mod scenarios;
 mod scene;
@@ -65,6 +66,7 @@ fn every_trial() -> Vec<Trial> {
         silence::trials(),
         sockets::trials(),
         repair::trials(),
+        resets::trials(),
         reuse::trials(),
         uploads::trials(),
         neighbour::trials(),

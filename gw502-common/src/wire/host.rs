@@ -77,3 +77,15 @@ wire_struct! {
         pub pad: [u8; 4],
     }
 }
+
+wire_struct! {
+    /// A RST that a socket of this host sent, which no watched process had opened.
+    pub struct ResetSent(16) {
+        /// When, `CLOCK_BOOTTIME` nanoseconds.
+        pub at_ns: u64,
+        /// Inode number of the socket's network namespace.
+        pub netns: u32,
+        /// The kernel's `enum sk_rst_reason` (Linux 6.10+); the numbers differ between kernels.
+        pub reason: u32,
+    }
+}

@@ -26,10 +26,10 @@ pub use counters::{
 };
 pub use downstream::{Clients, Dismissal, ListenKey, ProxyKey};
 pub use failure::{Connection, FailureRecord, RecordHeader, SocketFacts, clients, flag, last_word};
-pub use host::{Departure, Flow, Listening, Unaccepted, departure};
+pub use host::{Departure, Flow, Listening, ResetSent, Unaccepted, departure};
 
 /// Version of every layout in this module. Bump it with any change of size or meaning.
-pub const WIRE_VERSION: u8 = 3;
+pub const WIRE_VERSION: u8 = 4;
 
 /// Declares a wire struct: `repr(C)`, plain bytes on the user side, size checked at compile time.
 macro_rules! wire_struct {

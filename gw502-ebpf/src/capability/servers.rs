@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT OR Apache-2.0
-//! Upstreams on this host: who stopped listening, who ended with connections open, and which
-//! connections nobody accepted.
+//! Upstreams on this host: who stopped listening, who ended with connections open, which connections
+//! nobody accepted, and why one was reset.
 //!
 //! Part of the programs of connection state, for sockets that no watched process opened. What is
 //! noted here is asked for by the user side once a proxy's connection has failed.
@@ -14,13 +14,15 @@
 
 use aya_ebpf::bindings::BPF_ANY;
 use gw502_common::tcp::state;
-use gw502_common::wire::{Departure, Listening, LossReason, Unaccepted, UpstreamKey, departure};
+use gw502_common::wire::{
+    Departure, Listening, LossReason, ResetSent, Unaccepted, UpstreamKey, departure,
+};
 
 use crate::count::Lost;
 use crate::kernel::boot_ns;
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Process;
-use crate::maps::{LISTENERS, SERVERS_ENDED, UNACCEPTED};
+use crate::maps::{LISTENERS, RESETS_SENT, SERVERS_ENDED, UNACCEPTED};
 
 /// The second program of the pair sees the same end right after the first.
 const SAME_END_NS: u64 = 100_000_000;
@@ -97,6 +99,20 @@ fn unaccepted(sock: Sock) -> Lost {
         pad: [0; 4],
     };
     match UNACCEPTED.insert(&sock.served(), &unaccepted, u64::from(BPF_ANY)) {
+        Ok(()) => None,
+        Err(_) => Some(LossReason::ServersFull),
+    }
+}
+
+/// A connection that no watched process opened is reset from this end.
+#[inline(never)]
+pub(crate) fn reset(sock: Sock, reason: u32) -> Lost {
+    let reset = ResetSent {
+        at_ns: boot_ns(),
+        netns: sock.netns(),
+        reason,
+    };
+    match RESETS_SENT.insert(&sock.served(), &reset, u64::from(BPF_ANY)) {
         Ok(()) => None,
         Err(_) => Some(LossReason::ServersFull),
     }

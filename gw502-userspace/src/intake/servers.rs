@@ -1,7 +1,9 @@
 //! What the kernel side remembers of upstreams on this host: looked up once one has failed.
 
+use std::collections::BTreeMap;
+
 use aya::maps::{HashMap, Map, MapData, MapError};
-use gw502_common::wire::{Departure, Flow, Listening, Unaccepted, UpstreamKey};
+use gw502_common::wire::{Departure, Flow, Listening, ResetSent, Unaccepted, UpstreamKey};
 
 /// The maps.
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
@@ -9,15 +11,26 @@ pub struct Servers {
     listeners: HashMap<MapData, UpstreamKey, Listening>,
     ended: HashMap<MapData, Flow, Departure>,
     unaccepted: HashMap<MapData, Flow, Unaccepted>,
+    resets: HashMap<MapData, Flow, ResetSent>,
+    /// What the kernel calls the reasons for a RST.
+    reasons: BTreeMap<u32, String>,
 }
 
 impl Servers {
     /// Takes the maps over.
-    pub fn new(listeners: Map, ended: Map, unaccepted: Map) -> Result<Self, MapError> {
+    pub fn new(
+        listeners: Map,
+        ended: Map,
+        unaccepted: Map,
+        resets: Map,
+        reasons: BTreeMap<u32, String>,
+    ) -> Result<Self, MapError> {
         Ok(Self {
             listeners: listeners.try_into()?,
             ended: ended.try_into()?,
             unaccepted: unaccepted.try_into()?,
+            resets: resets.try_into()?,
+            reasons,
         })
     }
 
@@ -30,6 +43,12 @@ impl Servers {
     /// The process that ended with this connection open.
     pub fn ended(&self, flow: &Flow) -> Option<Departure> {
         found(self.ended.get(flow, 0))
+    }
+
+    /// The RST that this host sent on this connection, and the kernel's name for the reason.
+    pub fn reset(&self, flow: &Flow) -> Option<(ResetSent, &str)> {
+        let reset = found(self.resets.get(flow, 0))?;
+        Some((reset, self.reasons.get(&reset.reason)?))
     }
 
     /// The end of this connection before anybody accepted it.

@@ -64,6 +64,8 @@ pub struct Probe {
     links: Links,
     ebpf: Ebpf,
     plan: Plan,
+    /// Why a RST is sent, by number.
+    reset_reasons: BTreeMap<u32, String>,
 }
 
 impl Probe {
@@ -106,6 +108,7 @@ impl Probe {
             links: Links::default(),
             ebpf,
             plan,
+            reset_reasons: layout.reset_reasons.clone(),
         })
     }
 
@@ -219,7 +222,10 @@ impl Probe {
         let listeners = take(&mut self.ebpf, "LISTENERS")?;
         let ended = take(&mut self.ebpf, "SERVERS_ENDED")?;
         let unaccepted = take(&mut self.ebpf, "UNACCEPTED")?;
-        Servers::new(listeners, ended, unaccepted).map_err(|source| ProbeError::Map {
+        let resets = take(&mut self.ebpf, "RESETS_SENT")?;
+        let reasons = std::mem::take(&mut self.reset_reasons);
+        let servers = Servers::new(listeners, ended, unaccepted, resets, reasons);
+        servers.map_err(|source| ProbeError::Map {
             map: "LISTENERS",
             source,
         })

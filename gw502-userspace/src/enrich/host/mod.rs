@@ -221,11 +221,15 @@ impl HostBook {
     /// The upstream ended the connection: did its process end, or its queue run over?
     fn ended(&mut self, failure: &Failure, upstream: Endpoint) -> Vec<Evidence> {
         let mut evidence = Vec::new();
-        let departed = flow(failure, upstream).and_then(|flow| self.servers.ended(&flow));
+        let flow = flow(failure, upstream);
+        let is_of_it = |at_ns: u64, netns: u32| {
+            let is_recent = failure.at_ns.saturating_sub(at_ns) < RECENT_NS;
+            is_recent && (netns == failure.netns || !upstream.address.is_loopback())
+        };
+        let departed = flow.as_ref().and_then(|flow| self.servers.ended(flow));
         if let Some(departed) = departed {
-            let is_recent = failure.at_ns.saturating_sub(departed.at_ns) < RECENT_NS;
-            let is_here = departed.netns == failure.netns || !upstream.address.is_loopback();
-            if let (true, Some(exit)) = (is_recent && is_here, exit(&departed)) {
+            let is_of_it = is_of_it(departed.at_ns, departed.netns);
+            if let (true, Some(exit)) = (is_of_it, exit(&departed)) {
                 let owner = self.owners.of_departed(&departed);
                 evidence.push(Evidence::UpstreamExited { owner, exit });
                 return evidence;
@@ -235,6 +239,13 @@ impl HostBook {
             failure.cause,
             Cause::ResetAfterAccept | Cause::ResetBeforeResponse | Cause::ResetMidRequest
         ) {
+            return evidence;
+        }
+        let reset = flow.as_ref().and_then(|flow| self.servers.reset(flow));
+        if let Some((_, reason)) = reset.filter(|(reset, _)| is_of_it(reset.at_ns, reset.netns)) {
+            evidence.push(Evidence::UpstreamReset {
+                reason: reason.to_owned(),
+            });
             return evidence;
         }
         // `net.ipv4.tcp_abort_on_overflow`: the RST answers the end of the handshake.

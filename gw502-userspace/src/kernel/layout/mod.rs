@@ -2,6 +2,7 @@
 //!
 //! aya parses BTF too, but keeps struct members to itself; btf-rs shows them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use btf_rs::{Btf, EnumMember, Member, Type};
@@ -77,6 +78,8 @@ pub struct KernelLayout {
     pub netfilter_drop: Option<u32>,
     /// The number of the drop reason `TCP_LISTEN_OVERFLOW` (Linux 6.18+).
     pub listen_overflow: Option<u32>,
+    /// Why a RST is sent, by number and without the prefix (Linux 6.10+).
+    pub reset_reasons: BTreeMap<u32, String>,
     /// Where in `struct net` the first byte of `tcp_abort_on_overflow` is.
     pub abort_on_overflow: Option<u64>,
     /// Whether a task can be preempted while it reads under RCU (`CONFIG_PREEMPT_RCU`), as BPF
@@ -114,6 +117,7 @@ pub fn resolve(btf: &Btf) -> Result<KernelLayout, LayoutError> {
         neighbour_failed: value(btf, of, name),
         netfilter_drop: value(btf, of, "SKB_DROP_REASON_NETFILTER_DROP"),
         listen_overflow: value(btf, of, "SKB_DROP_REASON_TCP_LISTEN_OVERFLOW"),
+        reset_reasons: reset_reasons(btf),
         abort_on_overflow: abort_on_overflow(btf),
         preemptible_rcu: has_member(btf, "task_struct", "rcu_read_lock_nesting"),
         fast_srcu: structure(btf, "srcu_ctr").is_some(),
@@ -251,13 +255,27 @@ fn size_of(btf: &Btf, of: &Type) -> Result<Option<u64>, btf_rs::Error> {
 
 /// The number that the enum `of` gives to `name`.
 fn value(btf: &Btf, of: &str, name: &str) -> Option<u32> {
-    let types = btf.resolve_types_by_name(of).ok()?;
-    let members = types.into_iter().find_map(|found| match found {
-        Type::Enum(found) => Some(found.members),
-        _ => None,
-    })?;
+    let members = enumerators(btf, of)?;
     let called = |member: &&EnumMember| btf.resolve_name(*member).is_ok_and(|n| n == name);
     members.iter().find(called).map(EnumMember::val)
+}
+
+fn reset_reasons(btf: &Btf) -> BTreeMap<u32, String> {
+    let members = enumerators(btf, "sk_rst_reason").unwrap_or_default();
+    let named = members.iter().filter_map(|member| {
+        let name = btf.resolve_name(member).ok()?;
+        let name = name.strip_prefix("SK_RST_REASON_")?;
+        Some((member.val(), name.to_owned()))
+    });
+    named.collect()
+}
+
+fn enumerators(btf: &Btf, of: &str) -> Option<Vec<EnumMember>> {
+    let types = btf.resolve_types_by_name(of).ok()?;
+    types.into_iter().find_map(|found| match found {
+        Type::Enum(found) => Some(found.members),
+        _ => None,
+    })
 }
 
 fn structure(btf: &Btf, name: &str) -> Option<Type> {
