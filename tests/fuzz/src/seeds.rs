@@ -242,6 +242,7 @@ pub fn recording(choice: Choice, failures: &[Failure], left_out: &Tally) -> Vec<
         upstreams: vec![(id, totals), (None, totals)],
         losses: [("ring_full".to_owned(), 3)].into(),
         skips: [("upstream".to_owned(), 5)].into(),
+        ..Counted::default()
     };
     let header = Line::Header(Header::of(&origin()).with_choice(choice));
     let failures = failures.iter().cloned().map(Line::Failure);
