@@ -91,6 +91,8 @@ fn outage() {
     deadline::wait_until("the spool is empty", LIMIT, || {
         waiting("gw502_sink_spool_records") + waiting("gw502_sink_queue_records") == 0
     });
+    let killed = page.sum("gw502_previous_run_killed", &[]);
+    assert_eq!(killed, 1, "it is said that the first one was");
     let (_, peak) = agent.usage();
     let promised = page.sum("gw502_memory_limit_bytes", &[]) / 1024;
     let session = agent.stop(Signal::SIGTERM);

@@ -26,6 +26,8 @@ pub struct Own {
     pub sampled_out: u64,
     /// Times that the configuration was read anew, and times that it was not taken.
     pub reloads: (u64, u64),
+    /// Whether the run before was killed; `None` where that cannot be told.
+    pub previous_killed: Option<bool>,
     /// Upstreams that have series, and how many may.
     pub series: (usize, usize),
     /// Bytes that what grows takes at most.
@@ -93,6 +95,13 @@ impl Own {
                     count(&[("result", "ok")], ok),
                     count(&[("result", "failed")], failed),
                 ],
+            ),
+            family(
+                "gw502_previous_run_killed",
+                "1 when the run before was killed, and what it had in memory is lost",
+                Type::Gauge,
+                self.previous_killed
+                    .map(|killed| level(&[], f64::from(u8::from(killed)))),
             ),
             family(
                 "gw502_upstream_series",

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::backlog::Backlog;
+use super::mark::Mark;
 use super::storm::Storm;
 use super::workers::Workers;
 use super::{file, name, notify};
@@ -52,6 +53,7 @@ pub(super) struct Desk {
     page: Option<Server>,
     show: watch::Sender<Shown>,
     switches: Switches,
+    mark: Option<Mark>,
     own: Own,
 }
 
@@ -72,7 +74,12 @@ impl Desk {
             let backend = choice.backend.map_or("none", |backend| backend.name());
             (choice.capability.name(), backend)
         });
+        let started = origin.anchor.wall(clock::boot_ns().unwrap_or(0));
+        let unix_ns = u64::try_from(started.as_nanosecond()).unwrap_or(0);
+        let run = EventId::new(unix_ns, 0, origin.id).to_string();
+        let (mark, killed) = mark(&config, &run);
         let own = Own {
+            previous_killed: mark.is_some().then_some(killed),
             hooks: hooks.collect(),
             // Each is a time series from the start.
             losses: LossReason::ALL
@@ -81,11 +88,10 @@ impl Desk {
             memory_limit: config::memory_bytes(&config),
             ..Own::default()
         };
-        let started = origin.anchor.wall(clock::boot_ns().unwrap_or(0));
-        let unix_ns = u64::try_from(started.as_nanosecond()).unwrap_or(0);
         let boot = origin.anchor.wall(0).as_duration();
         Self {
-            run: EventId::new(unix_ns, 0, origin.id).to_string(),
+            run,
+            mark,
             boot_s: boot.as_secs_f64(),
             engine: Engine::default(),
             upstreams: Upstreams::new(config.limits.series),
@@ -306,12 +312,38 @@ impl Desk {
         }
         self.publish();
         self.workers.finish();
+        if let Some(mark) = self.mark {
+            mark.clear();
+        }
         log::info!(
             "run {}: {} failures and {} diagnoses were shipped",
             self.run,
             self.own.failures,
             self.own.diagnoses
         );
+    }
+}
+
+/// Marks the run, where there is a spool; and says whether the one before was killed.
+fn mark(config: &Config, run: &str) -> (Option<Mark>, bool) {
+    if !config.sinks.iter().any(|sink| sink.way.is_network()) {
+        return (None, false);
+    }
+    match Mark::set(&config.spool, run) {
+        Ok((mark, before)) => {
+            if let Some(before) = &before {
+                log::warn!(
+                    "run {before} was killed: what it had in memory is lost, and what failed until \
+                     now was not seen"
+                );
+            }
+            (Some(mark), before.is_some())
+        }
+        Err(error) => {
+            let folder = config.spool.display();
+            log::warn!("cannot tell in {folder} whether a run was killed: {error}");
+            (None, false)
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 //! - `desk`: what comes in becomes records and measures; `storm` bounds how many; `backlog` asks for
 //!   accept queues.
 //! - `workers`, `pusher`: the sinks, each on threads of its own.
+//! - `mark`: tells a run that was killed.
 //! - `file`: the configuration; `notify`: what the service manager is told.
 
 mod backlog;
 mod desk;
 mod file;
+mod mark;
 mod notify;
 mod pusher;
 mod storm;
