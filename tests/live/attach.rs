@@ -121,6 +121,9 @@ fn many() -> Result<(), Failed> {
             if round == WARM {
                 warm = Some(kernel_memory());
             }
+            if round % WARM == 0 {
+                println!("{round} of {ROUNDS}"); // in an emulator it takes a quarter of an hour or more
+            }
         }
         warm
     });
