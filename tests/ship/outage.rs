@@ -4,12 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::Path as FilePath;
 use std::process;
 use std::thread;
 use std::time::Duration;
 
-use gw502_tests::agent::{self, Agent, Page};
+use gw502_tests::agent::{Agent, Page};
 use gw502_tests::deadline;
 use gw502_tests::lab::{Family, Lab, Path};
 use gw502_tests::load::Load;
@@ -69,7 +68,7 @@ fn outage() {
     let mut requests = Vec::new();
     let mut blind = 0..0;
     let (agent, after) = thread::scope(|scope| {
-        let first = start(&config);
+        let first = Agent::serve(&config);
         let _ending = load.ending();
         scope.spawn(|| lab.proxy().enter(|| load.run(PER_SECOND, u64::MAX, target)));
         pause(SETTLED);
@@ -79,7 +78,7 @@ fn outage() {
         first.signal(Signal::SIGKILL);
         let killed = first.wait(LIMIT);
         assert_eq!(killed.code, 128 + 9, "{}", killed.stderr);
-        let second = start(&config);
+        let second = Agent::serve(&config);
         blind.end = load.made() + 1;
         pause(HALF);
         let after = Receiver::start_at(port, WAY, "");
@@ -120,13 +119,6 @@ fn outage() {
 
 fn pause(duration: Duration) {
     deadline::pause_until(deadline::now() + duration);
-}
-
-fn start(config: &FilePath) -> Agent {
-    let config = config.to_str().expect("a path of ours");
-    let agent = Agent::start(&mut agent::gw502(&["agent", "--config", config]));
-    agent.wait_said("metrics on ");
-    agent
 }
 
 /// What the receiver took.

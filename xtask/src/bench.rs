@@ -18,13 +18,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     }
     setup::ebpf()?;
     setup::bench()?;
-    let built = run::cargo(["build", "--release"])
-        .args(["--package", "gw502-userspace", "--package", "gw502-bench"])
-        .status()
-        .context("cannot run cargo")?;
-    if !built.success() {
-        bail!("gw502 or its benchmark does not build: what the compiler said is above");
-    }
+    run::release(&["gw502-userspace", "gw502-bench"])?;
     let target = run::target_dir();
     let empty = target.join("bench-empty.bpf.o");
     let object = Build {

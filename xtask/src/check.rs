@@ -157,14 +157,7 @@ fn unit() -> Tally {
 }
 
 fn live(filters: &[String]) -> Tally {
-    let mut sum = step("release build", || {
-        succeeds(&mut run::cargo([
-            "build",
-            "--release",
-            "--package",
-            "gw502-userspace",
-        ]))
-    });
+    let mut sum = step("release build", || run::release(&["gw502-userspace"]));
     if sum.failed == 0 {
         sum += suite("live tests: real proxies, real failures", || {
             live_command("live", filters)

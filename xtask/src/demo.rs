@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt as _;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::{run, setup};
 
@@ -13,12 +13,7 @@ use crate::{run, setup};
 /// then its own, with nothing in between to lose them.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     setup::ebpf()?;
-    let built = run::cargo(["build", "--release", "--package", "gw502-userspace"])
-        .status()
-        .context("cannot run cargo")?;
-    if !built.success() {
-        bail!("gw502 does not build: what the compiler said is above");
-    }
+    run::release(&["gw502-userspace"])?;
     let gw502 = run::gw502();
     let by_hand = format!("sudo {} demo", gw502.display());
     let mut command = run::as_root(gw502.as_os_str(), &by_hand)?;

@@ -35,6 +35,24 @@ pub(crate) fn cargo<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Comm
     command
 }
 
+/// Builds packages of the workspace as they are released.
+///
+/// # Errors
+///
+/// When one does not build; the compiler has said why.
+pub(crate) fn release(packages: &[&str]) -> Result<()> {
+    let mut build = cargo(["build", "--release"]);
+    for package in packages {
+        build.args(["--package", package]);
+    }
+    let status = build.status().context("cannot run cargo")?;
+    if !status.success() {
+        let names = packages.join(" or ");
+        bail!("{names} does not build: what the compiler said is above");
+    }
+    Ok(())
+}
+
 /// The monotonic clock.
 pub(crate) fn now() -> Instant {
     #[expect(

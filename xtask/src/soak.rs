@@ -13,12 +13,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let minutes = parse(args)?;
     setup::ebpf()?;
     setup::tests()?;
-    let built = run::cargo(["build", "--release", "--package", "gw502-userspace"])
-        .status()
-        .context("cannot run cargo")?;
-    if !built.success() {
-        bail!("gw502 does not build: what the compiler said is above");
-    }
+    run::release(&["gw502-userspace"])?;
     let trial = ["agent::soak", "--nocapture"].map(ToOwned::to_owned);
     let mut command = check::live_command("live", &trial)?;
     command.env("GW502_SOAK_MINUTES", minutes.to_string());

@@ -19,8 +19,8 @@ wire_struct! {
     }
 }
 
-/// Upper bounds of [`UpstreamCounts::connects`], nanoseconds. A handshake above the last, a second,
-/// has lost a segment: a SYN goes out again after a second (RFC 6298 section 2.1).
+/// Upper bounds of [`UpstreamCounts::connects`], nanoseconds. One that lost its SYN is
+/// above the last, a second: so long it takes until the SYN goes out again (RFC 6298 section 2.1).
 pub const CONNECT_BOUNDS_NS: [u64; 7] = [
     500_000,
     1_000_000,

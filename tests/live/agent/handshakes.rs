@@ -1,6 +1,6 @@
 //! How long handshakes took, on a path whose delay is known.
 
-use gw502_tests::agent::Page;
+use gw502_tests::agent::{Agent, Page};
 use gw502_tests::deadline;
 use gw502_tests::lab::Path;
 use gw502_tests::proxy::Kind;
@@ -9,7 +9,7 @@ use gw502_tests::scratch::Scratch;
 use gw502_tests::upstream::Behaviour;
 use nix::sys::signal::Signal;
 
-use super::{LIMIT, REQUESTS, send, start, watch};
+use super::{LIMIT, REQUESTS, send, watch};
 use crate::scene::Scene;
 
 const FAMILY: &str = "gw502_upstream_connect_seconds";
@@ -23,7 +23,7 @@ pub(super) fn timed() {
         "{}[metrics]\nlisten = \"{page}\"\n",
         watch(scene.proxy.workers())
     );
-    let agent = start(&scratch.write("agent.toml", &config));
+    let agent = Agent::serve(&scratch.write("agent.toml", &config));
     send(&scene);
     let sent = u64::try_from(REQUESTS).expect("a small number");
     let of = |part: &str, labels: &[&str]| page.sum(&format!("{FAMILY}_{part}"), labels);

@@ -4,14 +4,14 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd as _;
 use std::process;
 
-use gw502_tests::agent::{Page, sum};
+use gw502_tests::agent::{Agent, Page, sum};
 use gw502_tests::deadline;
 use gw502_tests::scratch::Scratch;
 use gw502_tests::socket::Protocol;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{self, Backlog, SockaddrStorage};
 
-use super::{LIMIT, start, watch};
+use super::{LIMIT, watch};
 use crate::queues::{self, WITHOUT_ROOM, overflow};
 
 const ROOM: i32 = 5;
@@ -23,7 +23,7 @@ pub(super) fn measured() {
         "{}[metrics]\nlisten = \"{page}\"\n",
         watch(&[process::id()])
     );
-    let agent = start(&scratch.write("agent.toml", &config));
+    let agent = Agent::serve(&scratch.write("agent.toml", &config));
 
     let (listener, address) = listen();
     let label = format!("listener=\"{address}\"");

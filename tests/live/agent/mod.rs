@@ -90,14 +90,6 @@ fn watch(pids: &[u32]) -> String {
     format!("[watch]\npid = {pids:?}\n{hooks}")
 }
 
-fn start(config: &FilePath) -> Agent {
-    let config = config.to_str().expect("a path of ours");
-    let agent = Agent::start(&mut agent::gw502(&["agent", "--config", config]));
-    // Not asked of the page: a refusal would be one more failure where this process is watched.
-    agent.wait_said("metrics on ");
-    agent
-}
-
 fn ships() {
     let scene = scene();
     let scratch = Scratch::new();
@@ -111,7 +103,7 @@ fn ships() {
         )
     };
     let file = scratch.write("agent.toml", &config("8MiB"));
-    let agent = start(&file);
+    let agent = Agent::serve(&file);
 
     send(&scene);
     let sent = u64::try_from(REQUESTS).expect("a small number");

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use gw502_tests::agent::Page;
+use gw502_tests::agent::{Agent, Page};
 use gw502_tests::deadline;
 use gw502_tests::machine;
 use gw502_tests::process::{self, Process};
@@ -12,7 +12,7 @@ use gw502_tests::scratch::Scratch;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::{LIMIT, REQUESTS, scene, send, start, watch};
+use super::{LIMIT, REQUESTS, scene, send, watch};
 
 /// `promtool check metrics` finds nothing to complain of.
 pub(super) fn checks(page: Page) {
@@ -66,7 +66,7 @@ pub(super) fn scrapes() {
             watch(scene.proxy.workers())
         ),
     );
-    let agent = start(&file);
+    let agent = Agent::serve(&file);
     let yaml = scratch.write("prometheus.yml", &configuration(page));
     let mut prometheus = Command::new("prometheus");
     prometheus.arg(format!("--config.file={}", yaml.display()));

@@ -3,14 +3,14 @@
 use std::process;
 use std::thread;
 
-use gw502_tests::agent::Page;
+use gw502_tests::agent::{Agent, Page};
 use gw502_tests::deadline;
 use gw502_tests::lab::{Family, Lab, Path};
 use gw502_tests::load::Load;
 use gw502_tests::scratch::Scratch;
 use nix::sys::signal::Signal;
 
-use super::{LIMIT, numbers, records, reloaded, start, watch};
+use super::{LIMIT, numbers, records, reloaded, watch};
 
 const RELOADS: u64 = 100;
 const PER_SECOND: u64 = 500;
@@ -38,7 +38,7 @@ pub(super) fn hundred() {
     let file = scratch.write("agent.toml", &config(0));
     let lab = Lab::new(Path::Loopback);
     let target = (lab.upstream_address(Family::V4), 10_000).into();
-    let agent = start(&file);
+    let agent = Agent::serve(&file);
     let load = Load::default();
     let mut held = (0, 0);
     thread::scope(|scope| {

@@ -16,7 +16,7 @@ use gw502_tests::scratch::Scratch;
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 
-use super::{LIMIT, start, watch};
+use super::{LIMIT, watch};
 
 const PER_SECOND: u64 = 1_000;
 const UPSTREAMS: u64 = 200;
@@ -48,7 +48,7 @@ fn soak(duration: Duration) {
         let port = u16::try_from(nth % UPSTREAMS).unwrap_or_default();
         SocketAddr::new(address, 10_000 + port)
     };
-    let agent = start(&file);
+    let agent = Agent::serve(&file);
     let load = Load::default();
     let seen = thread::scope(|scope| {
         let _ending = load.ending();

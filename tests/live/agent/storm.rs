@@ -4,14 +4,14 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process;
 
-use gw502_tests::agent::{self, Page};
+use gw502_tests::agent::{self, Agent, Page};
 use gw502_tests::deadline;
 use gw502_tests::lab::{Family, Lab, Path};
 use gw502_tests::load::Load;
 use gw502_tests::scratch::Scratch;
 use nix::sys::signal::Signal;
 
-use super::{LIMIT, numbers, records, start, watch};
+use super::{LIMIT, numbers, records, watch};
 
 const FAILURES: &str = "gw502_upstream_failures_total";
 /// Upstreams of the storm, and refusals of each.
@@ -35,7 +35,7 @@ pub(super) fn sampled() {
     );
     let lab = Lab::new(Path::Loopback);
     let address = lab.upstream_address(Family::V4);
-    let agent = start(&file);
+    let agent = Agent::serve(&file);
     let started = deadline::now();
     let all = u64::from(UPSTREAMS) * OF_EACH;
     let target = |nth: u64| {
@@ -89,7 +89,7 @@ pub(super) fn upstreams() {
     );
     let file = scratch.write("agent.toml", &config);
     let lab = Lab::new(Path::Loopback);
-    let agent = start(&file);
+    let agent = Agent::serve(&file);
     let before = agent.resident_kib();
     let target = |nth: u64| {
         let nth = u32::try_from(nth).unwrap_or_default();

@@ -6,7 +6,7 @@ mod page;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -102,6 +102,19 @@ impl Agent {
     pub fn start(command: &mut Command) -> Self {
         let process = Process::start(command);
         Self { process }
+    }
+
+    /// Starts `gw502 agent` with this configuration, and waits until its page is there.
+    ///
+    /// It is not the page that is asked: a refusal would be one more failure where the caller is
+    /// watched.
+    #[must_use]
+    #[track_caller]
+    pub fn serve(config: &Path) -> Self {
+        let config = config.to_str().expect("a path of ours");
+        let agent = Self::start(&mut gw502(&["agent", "--config", config]));
+        agent.wait_said("metrics on ");
+        agent
     }
 
     /// What it has used up to now: CPU time, and its largest resident set in KiB; as procfs has

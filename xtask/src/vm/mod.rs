@@ -83,7 +83,7 @@ impl Bench {
     /// Builds gw502 and the live suite, and fetches the emulator if it is not there.
     fn prepare() -> Result<Self> {
         apt::install(pins::VM_PACKAGES).context("cannot install what `vm-test` takes")?;
-        build(&["build", "--release", "--package", "gw502-userspace"])?;
+        run::release(&["gw502-userspace"])?;
         let live = live()?;
         let results = run::target_dir().join("vm");
         fs::create_dir_all(&results)
@@ -252,14 +252,6 @@ fn live() -> Result<PathBuf> {
 fn executable(messages: &str) -> Option<PathBuf> {
     let (_, rest) = messages.rsplit_once("\"executable\":\"")?;
     rest.split('"').next().map(PathBuf::from)
-}
-
-fn build(args: &[&str]) -> Result<()> {
-    let status = run::cargo(args).status().context("cannot run cargo")?;
-    if !status.success() {
-        bail!("`cargo {}` failed", args.join(" "));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
