@@ -20,6 +20,7 @@ use nix::sys::signal::Signal;
 use nix::sys::socket::{self, MsgFlags, SockaddrStorage};
 
 use crate::scene::LATE;
+use crate::steady;
 
 /// As client (1), without a cookie (4).
 const CLIENT_WITHOUT_COOKIE: &str = "5";
@@ -64,7 +65,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     for (name, way) in [("connect", Way::Connect), ("sendto", Way::Send)] {
         let mut add = |fault: &str, meets, verdict| {
             let name = format!("fastopen::{fault}::{name}");
-            trials.push(Trial::test(name, move || measure(way, meets, verdict)));
+            trials.push(steady::trial(name, move || measure(way, meets, verdict)));
         };
         add(
             "refused",
@@ -79,7 +80,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         );
         add("good_is_silent", Meets::Behaviour(Behaviour::Good), None);
     }
-    trials.push(Trial::test("fastopen::unused_is_silent", unused));
+    trials.push(steady::trial("fastopen::unused_is_silent", unused));
     trials
 }
 

@@ -18,6 +18,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::scene::{LATE, settings};
+use crate::steady;
 
 /// Requests through each proxy: as many attempts, and as many failures.
 const REQUESTS: usize = 5;
@@ -53,7 +54,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ];
     let trials = bodies.into_iter();
     trials
-        .map(|(name, body)| Trial::test(format!("filters::{name}"), body))
+        .map(|(name, body)| steady::trial(format!("filters::{name}"), body))
         .collect()
 }
 

@@ -15,6 +15,7 @@ use gw502_tests::process::Process;
 use gw502_tests::proxy::Kind;
 
 use crate::faults::{self, Case, Load};
+use crate::steady;
 
 const LOAD: Load = Load {
     requests: 60,
@@ -27,7 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         for &path in case.paths {
             for &kind in case.proxies {
                 let name = format!("identity::{}::{path}::{kind}", case.name);
-                trials.push(Trial::test(name, move || measure_busy(case, path, kind)));
+                trials.push(steady::trial(name, move || measure_busy(case, path, kind)));
             }
         }
     }

@@ -28,6 +28,7 @@ mod scenarios;
 mod scene;
 mod silence;
 mod sockets;
+mod steady;
 mod storm;
 mod table;
 mod uploads;
@@ -91,8 +92,8 @@ fn every_trial() -> Vec<Trial> {
 }
 
 /// A trial that passes unless its body panics.
-fn trial(name: impl Into<String>, body: impl FnOnce() + Send + 'static) -> Trial {
-    Trial::test(name, || {
+fn trial(name: impl Into<String>, body: impl Fn() + Send + 'static) -> Trial {
+    steady::trial(name, move || {
         body();
         Ok(())
     })

@@ -15,6 +15,7 @@ use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::Signal;
 
 use crate::scene::{HTTP, LATE, Scene, fault, watch};
+use crate::steady;
 
 /// The first question for the address gets no answer, the next one does, a second later: about
 /// when the SYN would be sent again.
@@ -26,7 +27,7 @@ const REQUESTS: usize = 6;
 pub(crate) fn trials() -> Vec<Trial> {
     HTTP.map(|kind| {
         let name = format!("neighbour::slow_and_then_refused::{kind}");
-        Trial::test(name, move || slow_and_then_refused(kind))
+        steady::trial(name, move || slow_and_then_refused(kind))
     })
     .into()
 }

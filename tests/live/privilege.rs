@@ -20,6 +20,7 @@ use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::Signal;
 
 use crate::scene::{LATE, Scene};
+use crate::steady;
 
 /// More than a start may take.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -37,8 +38,8 @@ const ALL_IN_ONE: &str = "sys_admin";
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        Trial::test("privilege::capabilities_are_enough", enough),
-        Trial::test("privilege::each_that_is_missing_is_named", missing),
+        steady::trial("privilege::capabilities_are_enough", enough),
+        steady::trial("privilege::each_that_is_missing_is_named", missing),
     ]
 }
 

@@ -20,6 +20,7 @@ use nix::sys::socket::{self, Backlog, SockaddrStorage};
 
 use crate::faults::queue_full;
 use crate::scene::LATE;
+use crate::steady;
 
 /// Connections at once. One finds room.
 const CONNECTIONS: usize = 4;
@@ -67,15 +68,15 @@ enum Answer {
 
 pub(crate) fn trials() -> Vec<Trial> {
     let ways = [("v4", Way::V4), ("v6", Way::V6), ("v4_on_v6", Way::Mapped)];
-    let cookie = Trial::test("queues::handshake_dropped::cookie", || {
+    let cookie = steady::trial("queues::handshake_dropped::cookie", || {
         measure(Way::Cookie, Answer::Nothing)
     });
     let trials = ways.map(|(name, way)| {
         let dropped = format!("queues::handshake_dropped::{name}");
         let reset = format!("queues::handshake_reset::{name}");
         [
-            Trial::test(dropped, move || measure(way, Answer::Nothing)),
-            Trial::test(reset, move || measure(way, Answer::Reset)),
+            steady::trial(dropped, move || measure(way, Answer::Nothing)),
+            steady::trial(reset, move || measure(way, Answer::Reset)),
         ]
     });
     trials.into_iter().flatten().chain([cookie]).collect()

@@ -157,9 +157,13 @@ fn by_connection(events: &[Event]) -> Vec<Value> {
     events
 }
 
-/// Without what two observers cannot share; that it is there is still compared.
+/// Without what two observers cannot share; that it is there is still compared. (The kernel tells why
+/// it reset a connection after it has done so: one observer may have looked before.)
 fn blanked(event: &Value) -> Value {
     let mut event = event.clone();
+    if let Some(evidence) = event.get_mut("evidence").and_then(Value::as_array_mut) {
+        evidence.retain(|fact| fact.get("what") != Some(&"upstream_reset".into()));
+    }
     for field in ["time", "id", "elapsed_us"] {
         if let Some(value) = event.get_mut(field) {
             *value = Value::Null;
@@ -180,6 +184,8 @@ fn blanked_text(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = text
         .lines()
         .map(|line| {
+            let line = line.split(", the upstream's reason: ").next();
+            let line = line.unwrap_or_default();
             let words: Vec<_> = line.split_whitespace().collect();
             if words.first().is_some_and(|word| is_time(word)) {
                 // A number before its unit is the first that a line has: AFTER.

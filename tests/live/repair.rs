@@ -17,6 +17,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::scene::{self, settings};
+use crate::steady;
 
 /// Requests before the repair, and after it.
 const REQUESTS: usize = 4;
@@ -38,7 +39,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn trial(name: &str, run: fn() -> Result<(), Failed>) -> Trial {
-    Trial::test(format!("repair::{name}"), run)
+    steady::trial(format!("repair::{name}"), run)
 }
 
 /// How a step is taken.

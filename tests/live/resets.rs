@@ -10,13 +10,14 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::scene::{LATE, Scene, watch};
+use crate::steady;
 
 const REQUESTS: usize = 12;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let trial = |name: &str, path, behaviour, reasons: &'static [&str]| {
         let name = format!("resets::{name}");
-        Trial::test(name, move || told(path, behaviour, reasons))
+        steady::trial(name, move || told(path, behaviour, reasons))
     };
     vec![
         trial(

@@ -13,6 +13,7 @@ use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::Signal;
 
 use crate::scene::{Fault, HTTP, LATE, Scene, fault, watch};
+use crate::steady;
 
 /// After so long the upstream closes an idle connection.
 const IDLE: Duration = Duration::from_millis(150);
@@ -30,7 +31,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     for kind in HTTP {
         let mut add = |name: &str, body: fn(Kind) -> Result<(), Failed>| {
             let name = format!("reuse::{name}::{kind}");
-            trials.push(Trial::test(name, move || body(kind)));
+            trials.push(steady::trial(name, move || body(kind)));
         };
         add("fifth_request_meets_a_reset", |kind| {
             let fault = fault("fifth_request_reset", "reset/reset-before-response");

@@ -16,6 +16,7 @@ use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::Signal;
 
 use crate::scene::{LATE, settings};
+use crate::steady;
 
 /// A `connect()` that has not come back after so long is reported.
 const STUCK: Duration = Duration::from_secs(3);
@@ -35,7 +36,7 @@ const STUCK_REQUESTS: usize = 6;
 pub(crate) fn trials() -> Vec<Trial> {
     let silent = [Kind::Nginx, Kind::Haproxy, Kind::Apache].map(|kind| {
         let trial = |name, body: fn(Kind) -> Result<(), Failed>| {
-            Trial::test(format!("sockets::{name}::{kind}"), move || body(kind))
+            steady::trial(format!("sockets::{name}::{kind}"), move || body(kind))
         };
         [
             trial("good_is_silent", good_is_silent),
@@ -43,9 +44,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         ]
     });
     let waits = [
-        Trial::test("sockets::apache_waits_a_while", apache_waits_a_while),
-        Trial::test("sockets::apache_hangs", || apache_hangs("unix_hang", false)),
-        Trial::test("sockets::apache_hangs_and_is_stopped", || {
+        steady::trial("sockets::apache_waits_a_while", apache_waits_a_while),
+        steady::trial("sockets::apache_hangs", || apache_hangs("unix_hang", false)),
+        steady::trial("sockets::apache_hangs_and_is_stopped", || {
             apache_hangs("unix_hang_stopped", true)
         }),
     ];

@@ -14,11 +14,13 @@ use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::steady;
+
 const STORM: u64 = 100_000;
 const THREADS: u64 = 4;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![Trial::test(
+    vec![steady::trial(
         "storm::every_refusal_is_written_or_counted",
         storm,
     )]

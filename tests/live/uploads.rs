@@ -10,6 +10,7 @@ use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::Signal;
 
 use crate::scene::{Fault, HTTP, LATE, Scene, fault, watch};
+use crate::steady;
 
 /// So much of an upload the upstream reads.
 const PART: usize = 60_000;
@@ -22,7 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     for kind in HTTP {
         let mut add = |name: &str, body: fn(Kind) -> Result<(), Failed>| {
             let name = format!("uploads::{name}::{kind}");
-            trials.push(Trial::test(name, move || body(kind)));
+            trials.push(steady::trial(name, move || body(kind)));
         };
         add("reset_on_the_way", |kind| {
             let fault = fault("upload_reset", "reset/reset-mid-request");

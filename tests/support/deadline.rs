@@ -17,9 +17,20 @@ const LOOK: Duration = Duration::from_millis(2);
 /// For how long something may take; never for what is compared with a clock of the proxy's.
 #[must_use]
 pub fn patient(limit: Duration) -> Duration {
+    limit * slowness()
+}
+
+/// Whether an emulator runs the suite.
+#[must_use]
+pub fn is_slow() -> bool {
+    slowness() > 1
+}
+
+fn slowness() -> u32 {
     let times = std::env::var_os("GW502_SLOW");
-    let times = times.and_then(|times| times.to_str()?.parse().ok());
-    limit * times.unwrap_or(1)
+    times
+        .and_then(|times| times.to_str()?.parse().ok())
+        .unwrap_or(1)
 }
 
 /// A point in time after which waiting is over.

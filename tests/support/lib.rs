@@ -71,6 +71,7 @@ pub mod route;
 pub mod scratch;
 pub mod socket;
 pub mod sockets;
+pub mod stall;
 pub mod upstream;
 
 /// Lets a result go that nobody could act upon: on drop, and where the other side may be gone.

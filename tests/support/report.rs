@@ -37,6 +37,13 @@ pub fn add(row: Row) {
         .push(row);
 }
 
+/// Forgets all but the first `count` rows.
+pub fn keep(count: usize) {
+    ROWS.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .truncate(count);
+}
+
 /// The rows so far.
 #[must_use]
 pub fn rows() -> Vec<Row> {

@@ -7,6 +7,7 @@ use crate::netns::Namespace;
 
 /// `include/net/tcp_states.h`, as `/proc/net/tcp` has them.
 const ESTABLISHED: &str = "01";
+const SYN_SENT: &str = "02";
 const SYN_RECV: &str = "03";
 const TIME_WAIT: &str = "06";
 const CLOSE: &str = "07";
@@ -77,6 +78,29 @@ pub fn unaccepted(namespace: &Namespace, port: u16) -> usize {
         is_listener.then(|| usize::from_str_radix(received, 16).unwrap_or_default())
     };
     table(namespace).lines().filter_map(of_listener).sum()
+}
+
+/// How many connects of `namespace` are under way.
+#[must_use]
+#[track_caller]
+pub fn connecting(namespace: &Namespace) -> usize {
+    let state = |line: &&str| line.split_whitespace().nth(3) == Some(SYN_SENT);
+    table(namespace).lines().filter(state).count()
+}
+
+/// How many connections to `port` hold data that nobody has read.
+#[must_use]
+#[track_caller]
+pub fn unread(namespace: &Namespace, port: u16) -> usize {
+    let here = format!(":{port:04X}");
+    let is_unread = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(1);
+        let is_here = fields.next().is_some_and(|local| local.ends_with(&here));
+        let is_established = fields.nth(1) == Some(ESTABLISHED);
+        let received = fields.next().and_then(|queues| queues.split(':').nth(1));
+        is_here && is_established && received.is_some_and(|bytes| bytes != "00000000")
+    };
+    table(namespace).lines().filter(is_unread).count()
 }
 
 /// How many connects were started in `namespace` since it was made.

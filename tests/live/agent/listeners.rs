@@ -56,8 +56,11 @@ pub(super) fn measured() {
         let length = of("gw502_listener_queue_length");
         (overflows, length, of("gw502_listener_queue_limit"))
     };
-    let seen = deadline::holds_within(LIMIT, || read().0 >= least);
-    let last = read();
+    let mut last = (0, 0, 0);
+    let seen = deadline::holds_within(LIMIT, || {
+        last = read();
+        last.0 >= least
+    });
     drop(overflown);
     let session = agent.stop(Signal::SIGTERM);
     assert_eq!(session.code, 0, "{}", session.stderr);

@@ -66,7 +66,9 @@ fn send(scene: &Scene) {
 
 fn records(file: &FilePath, schema: &str) -> Vec<Value> {
     let text = fs::read_to_string(file).unwrap_or_default();
-    let values = text.lines().map(|line| {
+    // The last line may be half written.
+    let whole = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
+    let values = whole.lines().map(|line| {
         serde_json::from_str::<Value>(line).unwrap_or_else(|error| {
             unreachable!("a line is not JSON ({error}): {line}");
         })

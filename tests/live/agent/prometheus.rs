@@ -86,11 +86,18 @@ pub(super) fn scrapes() {
     });
     let complaint = prometheus.stderr.text();
     assert!(told, "{last:?} of {sent} failures\n{complaint}");
-    assert_eq!(query(own, "up{job=\"gw502\"}"), Some(1.0));
-    let attempts = "sum(gw502_upstream_attempts_total)";
-    assert_eq!(query(own, attempts), Some(sent));
-    let targets = process::run("curl", &["-s", &format!("http://{own}/api/v1/targets")]);
-    assert!(targets.contains("\"lastError\":\"\""), "{targets}");
+    for (what, expected) in [
+        ("up{job=\"gw502\"}", 1.0),
+        ("sum(gw502_upstream_attempts_total)", sent),
+    ] {
+        deadline::wait_until(what, LIMIT, || query(own, what) == Some(expected));
+    }
+    let mut targets = String::new();
+    let good = deadline::holds_within(LIMIT, || {
+        targets = process::run("curl", &["-s", &format!("http://{own}/api/v1/targets")]);
+        targets.contains("\"lastError\":\"\"")
+    });
+    assert!(good, "{targets}");
     let session = agent.stop(Signal::SIGTERM);
     assert_eq!(session.code, 0, "{}", session.stderr);
 }

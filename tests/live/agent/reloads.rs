@@ -2,6 +2,7 @@
 
 use std::process;
 use std::thread;
+use std::time::Duration;
 
 use gw502_tests::agent::{Agent, Page};
 use gw502_tests::deadline;
@@ -14,6 +15,10 @@ use super::{LIMIT, numbers, records, reloaded, watch};
 
 const RELOADS: u64 = 100;
 const PER_SECOND: u64 = 500;
+/// Failures before the first reload.
+const FIRST: u64 = 50;
+/// Longer than the agent keeps what it looks failures up with.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Each reload changes one sink, and begins or ends another that nobody answers.
 pub(super) fn hundred() {
@@ -40,15 +45,24 @@ pub(super) fn hundred() {
     let target = (lab.upstream_address(Family::V4), 10_000).into();
     let agent = Agent::serve(&file);
     let load = Load::default();
-    let mut held = (0, 0);
+    // What the first failures are looked up with is given back once they are written.
+    lab.proxy()
+        .enter(|| load.run(PER_SECOND, FIRST, |_| target));
+    deadline::wait_until("the first failures", LIMIT, || {
+        records(&lines, "gw502.failure/1").len() as u64 == FIRST
+    });
+    let mut held = agent.holds();
+    deadline::wait_until("the agent to hold what it always does", LIMIT, || {
+        deadline::pause_until(deadline::now() + LOOK);
+        let before = std::mem::replace(&mut held, agent.holds());
+        before == held
+    });
     thread::scope(|scope| {
         let ending = load.ending();
         scope.spawn(|| {
             let proxy = lab.proxy();
             proxy.enter(|| load.run(PER_SECOND, u64::MAX, |_| target));
         });
-        deadline::wait_until("the first failures", LIMIT, || lines.exists());
-        held = agent.holds();
         for number in 1..=RELOADS {
             let before = load.made();
             scratch.write("agent.toml", &config(number));

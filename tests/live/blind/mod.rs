@@ -25,6 +25,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
 use crate::scene::LATE;
+use crate::steady;
 
 /// An unusual way to connect.
 struct Spot {
@@ -84,10 +85,10 @@ const MADE_ELSEWHERE: [(&str, &str); 10] = [
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let trial = |spot: Spot| Trial::test(format!("blind::{}", spot.name), move || look(&spot));
+    let trial = |spot: Spot| steady::trial(format!("blind::{}", spot.name), move || look(&spot));
     let more = [
-        Trial::test("blind::http2_cancel", http2::cancel),
-        Trial::test("blind::every_spot_has_a_trial", all_are_made),
+        steady::trial("blind::http2_cancel", http2::cancel),
+        steady::trial("blind::every_spot_has_a_trial", all_are_made),
     ];
     SPOTS.into_iter().map(trial).chain(more).collect()
 }

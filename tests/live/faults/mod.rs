@@ -12,6 +12,8 @@ use gw502_tests::lab::Path;
 use gw502_tests::proxy::Kind;
 use libtest_mimic::Trial;
 
+use crate::steady;
+
 pub(crate) use self::case::{Case, Fault};
 pub(crate) use self::cases::BUSY;
 pub(crate) use self::evidence::queue_full;
@@ -25,7 +27,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             .flat_map(move |&path| case.proxies.iter().map(move |&kind| (case, path, kind)))
     });
     rows.map(|(case, path, kind)| {
-        Trial::test(name(case, path, kind), move || {
+        steady::trial(name(case, path, kind), move || {
             measure(case, path, kind, Load::usual())
         })
     })

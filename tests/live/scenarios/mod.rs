@@ -21,6 +21,8 @@ use libtest_mimic::{Failed, Trial};
 
 use self::stage::{Outcome, Stage};
 
+use crate::steady;
+
 /// Requests of a scenario, unless it needs more.
 const SOME: usize = 5;
 
@@ -89,7 +91,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     scenarios
         .map(|scenario| {
             let name = format!("scenarios::{}", scenario.name);
-            Trial::test(name, || scenario.play())
+            steady::trial(name, || scenario.play())
         })
         .chain([Trial::test("scenarios::matrix", print)])
         .collect()

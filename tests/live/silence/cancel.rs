@@ -19,6 +19,7 @@ use libtest_mimic::{Failed, Trial};
 
 use super::{Counted, end, verdict};
 use crate::scene::{HTTP, LATE, Scene, all_are, watch};
+use crate::steady;
 
 const CLIENTS: usize = 200;
 /// How long all of them together may take to ask.
@@ -32,9 +33,9 @@ pub(super) fn trials() -> Vec<Trial> {
         .into_iter()
         .flat_map(|row| HTTP.map(|kind| (row.clone(), kind)));
     rows.map(|((name, waits), kind)| {
-        Trial::test(
+        steady::trial(
             format!("silence::http2_cancels::{name}::{kind}"),
-            move || cancel(kind, waits),
+            move || cancel(kind, waits.clone()),
         )
     })
     .collect()

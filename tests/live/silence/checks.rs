@@ -14,6 +14,7 @@ use libtest_mimic::{Failed, Trial};
 
 use super::{Counted, end, verdict};
 use crate::scene::{Scene, all_are};
+use crate::steady;
 
 /// So many checks at least are waited for.
 const CHECKS: u64 = 25;
@@ -34,11 +35,11 @@ pub(super) fn trials() -> Vec<Trial> {
         ("http::keeping", HTTP, Behaviour::GoodKeepAlive),
     ];
     let healthy = kinds.map(|(name, options, behaviour)| {
-        Trial::test(format!("silence::health_checks::{name}"), move || {
+        steady::trial(format!("silence::health_checks::{name}"), move || {
             healthy(options, behaviour)
         })
     });
-    let refused = Trial::test("silence::health_checks::of_a_closed_port", refused);
+    let refused = steady::trial("silence::health_checks::of_a_closed_port", refused);
     healthy.into_iter().chain([refused]).collect()
 }
 

@@ -16,6 +16,7 @@ use libtest_mimic::{Failed, Trial};
 
 use super::{Counted, end, verdict};
 use crate::scene::{LATE, all_are};
+use crate::steady;
 
 /// How often each of them is tried.
 pub(super) const TIMES: u64 = 30;
@@ -27,7 +28,7 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 pub(super) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     let mut add = |name: &str, body: fn() -> Result<(), Failed>| {
-        trials.push(Trial::test(format!("silence::{name}"), body));
+        trials.push(steady::trial(format!("silence::{name}"), body));
     };
     add("happy_eyeballs::both_at_once", || {
         happy_eyeballs(Duration::ZERO)

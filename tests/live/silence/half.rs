@@ -14,6 +14,7 @@ use libtest_mimic::{Failed, Trial};
 
 use super::{Counted, end, verdict};
 use crate::scene::{HTTP, LATE, Scene, all_are, watch};
+use crate::steady;
 
 const CLIENTS: usize = 40;
 /// A connection that was spare for so long is turned away by nobody any more: 1 s.
@@ -26,7 +27,7 @@ pub(super) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     let mut add = |name: &str, kind: Kind, body: fn(Kind) -> Result<(), Failed>| {
         let name = format!("silence::{name}::{kind}");
-        trials.push(Trial::test(name, move || body(kind)));
+        trials.push(steady::trial(name, move || body(kind)));
     };
     for kind in STREAMS {
         add("half_close_is_passed_on", kind, |kind| {
@@ -127,7 +128,7 @@ fn unaccepted(kind: Kind) -> Result<(), Failed> {
         let clients = scope
             .spawn(|| client::send(lab.proxy(), proxy.target(), Request::Get, CLIENTS, CLIENTS));
         deadline::wait_until("all requests in the queue", LATE, || {
-            sockets::unaccepted(lab.upstream(), address.port()) == CLIENTS
+            sockets::unread(lab.upstream(), address.port()) == CLIENTS
         });
         drop(upstream);
         clients.join().expect("a client never panics")
@@ -200,8 +201,9 @@ fn own_listener(kind: Kind) -> Result<(), Failed> {
                 dialogue
             })
             .collect();
-        let unaccepted = sockets::unaccepted(scene.lab.proxy(), target.port());
-        differences.check("clients in the queue", &CLIENTS, &unaccepted);
+        deadline::wait_until("all clients in the queue", LATE, || {
+            sockets::unaccepted(scene.lab.proxy(), target.port()) == CLIENTS
+        });
         scene.proxy.kill();
         let mut ends = Answers::default();
         for mut dialogue in waiting {

@@ -13,6 +13,7 @@ use libtest_mimic::{Failed, Trial};
 
 use super::{Counted, end, verdict};
 use crate::scene::{HTTP, Scene, watch};
+use crate::steady;
 
 /// After so long a connection is idle: long enough for the slowest request of a round.
 const IDLE: Duration = Duration::from_millis(400);
@@ -27,15 +28,27 @@ pub(super) fn trials() -> Vec<Trial> {
     for kind in HTTP {
         let mut add = |name: &str, behaviour, options| {
             let name = format!("silence::{name}::{kind}");
-            trials.push(Trial::test(name, move || idle(kind, behaviour, options)));
+            trials.push(steady::trial(name, move || idle(kind, behaviour, options)));
         };
-        add("upstream_closes_idle_ones", Behaviour::CloseIdle(IDLE), "");
-        add("upstream_resets_idle_ones", Behaviour::ResetIdle(IDLE), "");
-        let options = match kind {
-            Kind::Nginx => "keepalive_timeout 400ms;",
-            _ => "default-server pool-purge-delay 200ms",
+        // `HAProxy` by itself closes those above what it took at once, and half of them every 5 s.
+        let (keeps, closes) = match kind {
+            Kind::Nginx => ("", "keepalive_timeout 400ms;"),
+            _ => (
+                "default-server pool-purge-delay 10m pool-low-conn 1000",
+                "default-server pool-purge-delay 200ms",
+            ),
         };
-        add("proxy_closes_idle_ones", Behaviour::GoodKeepAlive, options);
+        add(
+            "upstream_closes_idle_ones",
+            Behaviour::CloseIdle(IDLE),
+            keeps,
+        );
+        add(
+            "upstream_resets_idle_ones",
+            Behaviour::ResetIdle(IDLE),
+            keeps,
+        );
+        add("proxy_closes_idle_ones", Behaviour::GoodKeepAlive, closes);
     }
     trials
 }

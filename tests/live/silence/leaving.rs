@@ -24,7 +24,8 @@ use gw502_tests::upstream::Behaviour;
 use libtest_mimic::{Failed, Trial};
 
 use super::{Counted, EndOnDrop, end, verdict};
-use crate::scene::{HTTP, Scene, watch};
+use crate::scene::{HTTP, LATE, Scene, watch};
+use crate::steady;
 
 /// Clients that leave, and how many at a time.
 const LEAVE: usize = 200;
@@ -49,9 +50,10 @@ pub(super) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for kind in HTTP {
         let mut add = |name, path, keep_alive, abort_on_close| {
-            trials.push(Trial::test(format!("silence::{name}::{kind}"), move || {
-                leave(name, kind, path, settings(keep_alive, abort_on_close))
-            }));
+            trials.push(steady::trial(
+                format!("silence::{name}::{kind}"),
+                move || leave(name, kind, path, settings(keep_alive, abort_on_close)),
+            ));
         };
         add("clients_leave", Path::Veth, false, false);
         add("clients_leave_kept_alive", Path::Veth, true, false);
@@ -101,11 +103,19 @@ fn leave(
     let stayed_good = stayed.count(Answer::Status(200));
     // A proxy that goes on for a client that has left has its answer by then.
     deadline::pause_until(deadline::now() + Duration::from_millis(3 * ANSWER_MS));
+    // What it begins later would be counted by one and not by the other.
+    scene.proxy.pause();
+    deadline::wait_until("what it has begun to be accepted", LATE, || {
+        let port = scene.upstream.address().tcp().port();
+        sockets::connecting(scene.lab.proxy()) + sockets::unaccepted(scene.lab.upstream(), port)
+            == 0
+    });
     let counted = Counted {
         attempts: sockets::active_opens(scene.lab.proxy()),
         ..Counted::of(&scene)
     };
     let session = end(agent);
+    scene.proxy.resume();
 
     let mut differences = Differences::default();
     differences.check("answers to those who stayed", &Some(200), &stayed.status());

@@ -12,6 +12,7 @@ use libtest_mimic::{Failed, Trial};
 
 use super::{Counted, end, verdict};
 use crate::scene::{HTTP, Scene, watch};
+use crate::steady;
 
 const REQUESTS: usize = 100_000;
 /// Enough to keep both processors busy.
@@ -27,7 +28,7 @@ pub(super) fn trials() -> Vec<Trial> {
         .iter()
         .flat_map(|&(name, kept)| HTTP.map(|kind| (name, kept, kind)));
     rows.map(|(name, kept, kind)| {
-        Trial::test(format!("silence::{name}::{kind}"), move || {
+        steady::trial(format!("silence::{name}::{kind}"), move || {
             good(name, kept, kind)
         })
     })

@@ -26,6 +26,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::scene::{HTTP, Scene, watch};
+use crate::steady;
 
 /// So long is waited for an event that should not come: one is promised within 100 ms.
 const QUIET: Duration = Duration::from_millis(500);
@@ -74,7 +75,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         .flat_map(|control| HTTP.map(|kind| (control, kind)));
     let controls = rows.map(|(control, kind)| {
         let name = format!("silence::{}::{kind}", control.name);
-        Trial::test(name, move || stays_silent(control, kind))
+        steady::trial(name, move || stays_silent(control, kind))
     });
     let more = [
         load::trials(),

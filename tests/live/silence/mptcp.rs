@@ -13,13 +13,14 @@ use libtest_mimic::{Failed, Trial};
 use super::direct::{TIMES, ask, check_refusals, exchange, wait_refusals, watch_us};
 use super::{Counted, end, verdict};
 use crate::scene::{LATE, all_are};
+use crate::steady;
 
 pub(super) fn trials() -> Vec<Trial> {
-    let mut trials = vec![Trial::test("silence::mptcp::second_path", second_path)];
+    let mut trials = vec![steady::trial("silence::mptcp::second_path", second_path)];
     for (family, name) in [(Family::V4, "v4"), (Family::V6, "v6")] {
         let mut add = |what: &str, body: fn(Family) -> Result<(), Failed>| {
             let name = format!("silence::mptcp::{what}::{name}");
-            trials.push(Trial::test(name, move || body(family)));
+            trials.push(steady::trial(name, move || body(family)));
         };
         add("upstream_closes", |family| {
             good(family, Behaviour::Good, Protocol::Mptcp)

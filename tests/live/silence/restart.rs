@@ -18,6 +18,7 @@ use nix::sys::signal::Signal;
 
 use super::{Counted, EndOnDrop, end, verdict};
 use crate::scene::{HTTP, Scene, settings, watch};
+use crate::steady;
 
 const LATE: Duration = Duration::from_secs(10);
 const RELOADS: usize = 3;
@@ -33,7 +34,7 @@ pub(super) fn trials() -> Vec<Trial> {
             ("reload_under_load_kept_alive", true),
         ] {
             let name = format!("silence::{name}::{kind}");
-            trials.push(Trial::test(name, move || reload(kind, kept)));
+            trials.push(steady::trial(name, move || reload(kind, kept)));
         }
         // Of the other program, which is the upstream.
         let gracefully = match kind {
@@ -46,7 +47,7 @@ pub(super) fn trials() -> Vec<Trial> {
             ("upstream_ends_idle_gracefully", gracefully),
         ] {
             let name = format!("silence::{name}::{kind}");
-            trials.push(Trial::test(name, move || upstream_restarts(kind, signal)));
+            trials.push(steady::trial(name, move || upstream_restarts(kind, signal)));
         }
     }
     trials

@@ -247,15 +247,12 @@ impl<S: Stream> Connection<'_, S> {
     }
 
     fn answer_until_idle(&mut self, limit: Duration, last: Last) {
-        while self.read_request() {
-            self.write(ANSWER_AND_STAY);
+        // One that nobody has used yet is idle as well: a proxy may open one and use another.
+        loop {
             match readable_within(&self.stream, self.stopped, limit) {
-                Some(true) => {}
-                Some(false) => return,
-                None => {
-                    self.let_down(last);
-                    return;
-                }
+                Some(true) if self.read_request() => self.write(ANSWER_AND_STAY),
+                Some(_) => return,
+                None => return self.let_down(last),
             }
         }
     }
