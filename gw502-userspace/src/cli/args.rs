@@ -15,7 +15,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  all went well (also when the reader of stdout went away)
   1  failed while running
-  2  wrong usage
+  2  wrong usage or configuration
   3  this kernel cannot do what was asked
   4  not permitted
   5  failures were seen, and --fail-on-failures was given; or --until-healthy ended before that";
@@ -28,7 +28,8 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Verb,
 
-    /// More messages on stderr; repeat for more (`GW502_LOG` gives finer control).
+    /// More messages on stderr (of `agent` from the second on); repeat for more (`GW502_LOG` gives
+    /// finer control).
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
 }
@@ -55,7 +56,7 @@ pub enum Verb {
     /// The runbook page of a cause: what to check, and how to fix it.
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArgs),
-    /// Show six failures live, with upstreams, a proxy and namespaces of its own (about 20 s).
+    /// Show six failures live, with upstreams, a proxy and a network namespace of its own (about 15 s).
     Demo,
     /// The demo's own proxy process.
     #[command(hide = true)]
@@ -92,7 +93,8 @@ Examples:
 
 const AGENT_EXAMPLES: &str = "\
 Without --config: JSON lines to stdout, and metrics on http://127.0.0.1:9502/metrics. SIGHUP reads the
-file anew and opens log files anew; SIGTERM delivers what waits, and ends.
+file anew and opens log files anew; SIGTERM delivers what it can in 5 s,
+and ends: the rest waits in the spool, or without one is lost and counted.
 
 Examples:
   gw502 agent | jq -c .
@@ -241,8 +243,8 @@ pub struct Selection {
     #[arg(long, value_name = "PATH")]
     pub cgroup: Option<PathBuf>,
 
-    /// Only this upstream (repeatable): ADDRESS, ADDRESS:PORT, [IPV6]:PORT, NETWORK/PREFIX or
-    /// unix:PATH.
+    /// Only this upstream (repeatable): ADDRESS, ADDRESS:PORT, [IPV6]:PORT, NETWORK/PREFIX,
+    /// unix:PATH or unix:@NAME (abstract).
     #[arg(long, value_name = "UPSTREAM")]
     pub upstream: Vec<UpstreamFilter>,
 

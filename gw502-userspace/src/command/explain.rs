@@ -4,22 +4,22 @@ use crate::cli::Problem;
 use crate::cli::args::{ExplainArgs, Output};
 use crate::cli::exit::Exit;
 use crate::event::Class;
-use crate::render::explain::{json, list, text};
-use crate::rule::{Topic, find, of_class};
+use crate::render::explain::{json, list, list_of, text};
+use crate::rule::{Topic, find, within};
 use crate::sink::{Console, SinkError};
 
 /// Shows the page asked for, or the list of all.
 pub(super) fn run(args: &ExplainArgs) -> Result<Exit, Problem> {
     let bytes = match args.page.as_deref() {
         None => match args.output {
-            Output::Text => list(Class::ALL).into_bytes(),
+            Output::Text => list().into_bytes(),
             Output::Json => lines(Topic::all()),
         },
         Some(name) => match (find(name), name.parse::<Class>(), args.output) {
             (Ok(topic), _, Output::Text) => text(topic).into_bytes(),
             (Ok(topic), _, Output::Json) => lines([topic]),
-            (Err(_), Ok(class), Output::Text) => list(&[class]).into_bytes(),
-            (Err(_), Ok(class), Output::Json) => lines(of_class(class).map(Topic::Cause)),
+            (Err(_), Ok(class), Output::Text) => list_of(class).into_bytes(),
+            (Err(_), Ok(class), Output::Json) => lines(within(class).map(Topic::Cause)),
             (Err(near), Err(_), _) => return Err(unknown(name, &near)),
         },
     };

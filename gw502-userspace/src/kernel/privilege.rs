@@ -10,12 +10,14 @@ const CAP_SYS_ADMIN: u32 = 21;
 const NEEDED: [(&str, u32); 2] = [("CAP_BPF", 39), ("CAP_PERFMON", 38)];
 
 /// Capabilities without which less is seen, and what.
-const WANTED: [(&str, u32, &str); 2] = [
+const WANTED: [(&str, u32, &str); 3] = [
+    ("CAP_SYS_ADMIN", CAP_SYS_ADMIN, NAMESPACES),
     ("CAP_SYS_PTRACE", 19, LISTENERS),
     ("CAP_DAC_READ_SEARCH", 2, LISTENERS),
 ];
 const LISTENERS: &str = "where proxies that already run listen (what they give up is judged by the \
                          length of the wait alone)";
+const NAMESPACES: &str = "who listens in other network namespaces (causes that need it stay plain)";
 /// Lets a process raise its own limits.
 const CAP_SYS_RESOURCE: u32 = 24;
 
@@ -131,8 +133,11 @@ mod tests {
             let missing = wanted_in(effective).into_iter();
             missing.map(|one| one.name).collect()
         };
-        assert_eq!(names(0), ["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"]);
-        assert_eq!(names(1 << 19), ["CAP_DAC_READ_SEARCH"]);
+        assert_eq!(
+            names(0),
+            ["CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"]
+        );
+        assert_eq!(names(1 << 21 | 1 << 19), ["CAP_DAC_READ_SEARCH"]);
         assert_eq!(names(u64::MAX), Vec::<&str>::new());
     }
 }

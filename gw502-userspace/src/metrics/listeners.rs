@@ -165,7 +165,7 @@ impl Listeners {
         vec![
             family(
                 "gw502_listener_queue_length",
-                "Connections that wait for accept(); of other network namespaces when it was full last",
+                "Connections that wait for accept(); of other network namespaces only when they have just dropped one",
                 Type::Gauge,
                 lengths,
             ),

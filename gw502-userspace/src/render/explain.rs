@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::json::line;
 use crate::event::{Cause, Class};
-use crate::rule::{Audience, Step, Topic, of_class, shown};
+use crate::rule::{Audience, Step, Topic, of_class, shown, within};
 
 /// Columns of a line of text.
 const WIDTH: usize = 96;
@@ -48,20 +48,32 @@ pub fn text(topic: Topic) -> String {
     text
 }
 
-/// The causes of some classes, a line each.
-pub fn list(classes: &[Class]) -> String {
+/// All causes, a line each.
+pub fn list() -> String {
     let mut text = String::new();
-    for class in classes {
-        push(&mut text, format_args!("{class}: {}\n", in_words(*class)));
-        for cause in of_class(*class) {
-            row(&mut text, Topic::Cause(cause));
-        }
-        text.push('\n');
+    for class in Class::ALL {
+        causes(&mut text, *class, of_class(*class));
     }
     text.push_str("and no event at all:\n");
     row(&mut text, Topic::NotVisible);
     text.push_str("\ngw502 explain CAUSE shows a page: what to check, and how to fix it.\n");
     text
+}
+
+/// The causes of a class, a line each.
+pub fn list_of(class: Class) -> String {
+    let mut text = String::new();
+    causes(&mut text, class, within(class));
+    text.push_str("gw502 explain CAUSE shows a page: what to check, and how to fix it.\n");
+    text
+}
+
+fn causes(text: &mut String, class: Class, causes: impl Iterator<Item = Cause>) {
+    push(text, format_args!("{class}: {}\n", in_words(class)));
+    for cause in causes {
+        row(text, Topic::Cause(cause));
+    }
+    text.push('\n');
 }
 
 fn row(text: &mut String, topic: Topic) {
@@ -334,7 +346,7 @@ mod tests {
 
     #[test]
     fn the_list_names_every_page_under_its_class() {
-        let list = list(Class::ALL);
+        let list = list();
         for topic in Topic::all() {
             assert_eq!(
                 list.matches(&format!("\n  {} ", topic.name())).count(),
@@ -343,6 +355,19 @@ mod tests {
             );
         }
         assert!(list.starts_with("refused: the attempt was turned down\n  refused "));
+    }
+
+    #[test]
+    fn a_class_has_the_causes_that_its_events_may_have() {
+        let closed = list_of(Class::Closed);
+        for name in [
+            "closed-before-response",
+            "upstream-crashed",
+            "keepalive-race",
+        ] {
+            assert!(closed.contains(&format!("\n  {name} ")), "{closed}");
+        }
+        assert!(!closed.contains("firewall-dropped"));
     }
 
     #[test]

@@ -55,10 +55,19 @@ impl Topic {
     }
 }
 
-/// The causes of a class.
+/// The causes that have a class as their own: each cause has one.
 pub fn of_class(class: Class) -> impl Iterator<Item = Cause> {
     let causes = Cause::ALL.iter().copied();
     causes.filter(move |cause| cause.class() == class)
+}
+
+/// The causes that events of a class can have, those that have it as their own first.
+pub fn within(class: Class) -> impl Iterator<Item = Cause> {
+    let causes = Cause::ALL.iter().copied();
+    let others = causes.filter(move |cause| {
+        cause.class() != class && Topic::Cause(*cause).classes().contains(&class)
+    });
+    of_class(class).chain(others)
 }
 
 /// The topic of that name, or the ones that may be meant, the likeliest first.

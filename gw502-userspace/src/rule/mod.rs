@@ -13,7 +13,7 @@ mod steps;
 mod words;
 
 pub use causes::of;
-pub use index::{Topic, find, of_class};
+pub use index::{Topic, find, of_class, within};
 pub use not_visible::NOT_VISIBLE;
 pub use page::{Audience, Page, Step};
 pub use refine::refine;

@@ -132,7 +132,7 @@ struct FailureLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     sequence: Option<u64>,
     /// Of `gw502 agent`: how many failures since the one before were counted in its metrics and not
-    /// shipped, because there were more in a second than `[limits] storm` allows; absent when none.
+    /// shipped, because there were too many in a second for `[limits] storm`; absent when none.
     #[serde(skip_serializing_if = "Option::is_none")]
     sampled_out: Option<u64>,
 }
