@@ -22,7 +22,8 @@ use gw502_tests::upstream::Behaviour;
 use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::Signal;
 
-use crate::scene::{HTTP, LATE, Scene, watch};
+use crate::scene::{HTTP, LATE, Scene, all_are, watch};
+use crate::steady;
 
 /// Requests of each kind.
 const MANY: u64 = 200;
@@ -36,12 +37,14 @@ pub(crate) fn trials() -> Vec<Trial> {
             ("clients_that_leave", kind, 0, 2000),
         ]
     });
-    rows.map(|(name, kind, time_outs, spread_ms)| {
-        Trial::test(format!("patience::{name}::{kind}"), move || {
+    let rows = rows.map(|(name, kind, time_outs, spread_ms)| {
+        steady::trial(format!("patience::{name}::{kind}"), move || {
             tell_apart(name, kind, time_outs, spread_ms)
         })
-    })
-    .collect()
+    });
+    let name = "one_that_left_and_is_served_on_hides_no_time_out";
+    let served_on = steady::trial(format!("patience::{name}::haproxy"), served_on);
+    rows.chain([served_on]).collect()
 }
 
 /// What became of a request.
@@ -110,6 +113,51 @@ fn tell_apart(name: &str, kind: Kind, time_outs: u64, spread_ms: u64) -> Result<
     differences.check("events of no such request", &BTreeMap::new(), &verdicts);
     println!("\n\n{name} through {kind}\n{table}");
     table.judge(time_outs, &mut differences);
+    scene.verdict(&differences, &session, &answers.to_string())
+}
+
+/// `HAProxy` without `option abortonclose` waits for the answer to a client that has left. What runs
+/// into its time-out meanwhile does not end for that client's sake.
+fn served_on() -> Result<(), Failed> {
+    const WAIT: u64 = 20;
+    const HANGS: &str = "/hang/leaves";
+    let (agent, scene) = watch(Kind::Haproxy, || {
+        Scene::set(
+            Kind::Haproxy,
+            Path::Veth,
+            Behaviour::HangOnDemand,
+            |settings| settings,
+        )
+    });
+    let client = |path: String, starts_ms, leaves| Client {
+        path,
+        starts: Duration::from_millis(starts_ms),
+        leaves,
+    };
+    let waits = (0..WAIT).map(|n| client(format!("/hang/waits/{n}"), n * 10, None));
+    // It has left for more than half a second when the first of them times out after two, and its own
+    // request is still under way when the last one does.
+    let gone = (Duration::from_millis(50), Leave::Close);
+    let leaves = client(HANGS.to_owned(), 1200, Some(gone));
+    let clients: Vec<_> = waits.chain([leaves]).collect();
+    let answers = play(&scene, &clients);
+    let log = scene.proxy.wait_log(clients.len());
+    agent.wait_events(clients.len(), LATE, scene.is_ours());
+    let session = agent.stop(Signal::SIGINT);
+
+    let mut differences = Differences::default();
+    differences.check("requests in the proxy's log", &clients.len(), &log.requests);
+    let visits = scene.upstream.visits();
+    let leaver = visits.iter().find(|visit| visit.path == HANGS);
+    let leaver = leaver.map(|visit| visit.peer);
+    let events = scene.events(&session);
+    let waits: Vec<_> = events
+        .into_iter()
+        .filter(|event| event.local() != leaver)
+        .collect();
+    let expected = usize::try_from(WAIT).unwrap_or_default();
+    differences.check("time-outs of those who waited", &expected, &waits.len());
+    all_are(&waits, "timeout/response-timeout", &mut differences);
     scene.verdict(&differences, &session, &answers.to_string())
 }
 

@@ -27,9 +27,11 @@ wire_struct! {
 
 wire_struct! {
     /// The clients of a proxy.
-    pub struct Clients(8) {
+    pub struct Clients(16) {
         /// Clients that sent FIN or RST and whose socket the proxy has not closed yet.
         pub leaving: u64,
+        /// When the last of them did, `CLOCK_BOOTTIME` nanoseconds.
+        pub left_ns: u64,
     }
 }
 

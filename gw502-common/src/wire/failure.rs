@@ -20,7 +20,8 @@ pub mod flag {
 
 /// Values of [`SocketFacts::clients`].
 pub mod clients {
-    /// Where this proxy listens is not known, so nothing is known of its clients.
+    /// Where this proxy listens is not known, so nothing is known of its clients; or one had left a
+    /// while ago, and the proxy still has it: it may wait for all answers all the same.
     pub const UNKNOWN: u8 = 0;
     /// Every client of the proxy that had left was dealt with before.
     pub const STAYED: u8 = 1;

@@ -37,6 +37,10 @@ const SAME_MOMENT_NS: u64 = 1_000_000;
 /// One that closes its client's first does other work in between (HAProxy), and may be preempted.
 const SOON_NS: u64 = 20_000_000;
 
+/// A proxy that gives up for a client that left does so at once, or as soon as it is scheduled. One
+/// that serves it on (`HAProxy` without `option abortonclose`) still has it when another's time is up.
+const AT_ONCE_NS: u64 = 200_000_000;
+
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn client_dismissed_tpbtf(ctx: BtfTracePointContext) -> i32 {
     again::note(Pair::ClientDismissed, Event::of(ctx.arg(0), 0));
@@ -120,6 +124,8 @@ pub(crate) fn left(sock: Sock, old: u8, new: u8) -> Lost {
         return Some(LossReason::ClientsFull);
     }
     if let Some(of) = CLIENTS.get_ptr_mut(&proxy) {
+        // SAFETY: a live map value; of two clients that leave at the same time either will do.
+        unsafe { (*of).left_ns = boot_ns() };
         // SAFETY: a live map value.
         count::add(unsafe { &raw mut (*of).leaving }, 1);
     }
@@ -193,12 +199,16 @@ pub(crate) fn of(connection: &Connection, now_ns: u64) -> u8 {
         return clients::GONE;
     }
     // SAFETY: a live map value.
-    if unsafe { (*of).leaving } != 0 {
-        keep(&Dismissal {
-            explained_ns: now_ns,
-            ..before
-        });
-        return clients::GONE;
+    let (leaving, left_ns) = unsafe { ((*of).leaving, (*of).left_ns) };
+    if leaving == 0 {
+        return clients::STAYED;
     }
-    clients::STAYED
+    if now_ns.saturating_sub(left_ns) > AT_ONCE_NS {
+        return clients::UNKNOWN;
+    }
+    keep(&Dismissal {
+        explained_ns: now_ns,
+        ..before
+    });
+    clients::GONE
 }
