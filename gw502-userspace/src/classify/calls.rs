@@ -14,7 +14,10 @@ pub(super) fn failure(call: &CallRecord, lost_before: u64) -> Failure {
         // It has not returned yet; TCP's wait is seen elsewhere, so this is a unix socket's.
         (0, _) => (Cause::SocketBacklogFull, vec![Evidence::ConnectBlocked]),
         (error, true) => (unix_cause(error), vec![Evidence::ConnectFailed]),
-        (error, false) => (tcp_cause(error), tcp_evidence(error)),
+        (error, false) => {
+            let cause = tcp_cause(error, &call.connection.daddr);
+            (cause, tcp_evidence(cause))
+        }
     };
     let verdict = Verdict {
         cause,
@@ -50,20 +53,29 @@ const fn unix_cause(error: i32) -> Cause {
 
 /// What the routing table of this host says without sending anything: ip-route(8) on the types
 /// `unreachable`, `blackhole`, `prohibit` and `throw`. EACCES is a prohibit route as well as a
-/// policy (LSM, cgroup) that forbids the connect: what they share is said.
-const fn tcp_cause(error: i32) -> Cause {
+/// policy (LSM, cgroup) that forbids the connect: what they share is said. EINVAL is a blackhole, but of
+/// a link-local address it can be the interface that is missing.
+///
+/// EADDRNOTAVAIL is no lack of ports, which shows on the socket: it is a host without an address of
+/// that family or scope (`ip6_dst_lookup_tail()`).
+const fn tcp_cause(error: i32, daddr: &[u8; 16]) -> Cause {
     match error {
+        errno::EINVAL if is_link_local(daddr) => Cause::ConnectFailed,
         errno::ENETUNREACH | errno::ENETDOWN | errno::EINVAL => Cause::NoRoute,
         errno::EHOSTUNREACH => Cause::HostUnreachable,
         errno::EACCES | errno::EPERM => Cause::NotPermitted,
-        errno::EADDRNOTAVAIL | errno::EAGAIN => Cause::PortExhaustion,
         _ => local_cause(error),
     }
 }
 
+/// `fe80::/10`.
+const fn is_link_local(daddr: &[u8; 16]) -> bool {
+    daddr[0] == 0xfe && daddr[1] & 0xc0 == 0x80
+}
+
 /// Whether it was the routing table that answered.
-fn tcp_evidence(error: i32) -> Vec<Evidence> {
-    match tcp_cause(error) {
+fn tcp_evidence(cause: Cause) -> Vec<Evidence> {
+    match cause {
         Cause::NoRoute | Cause::HostUnreachable => {
             vec![Evidence::ConnectFailed, Evidence::OwnRouting]
         }
@@ -145,7 +157,8 @@ mod tests {
             (113, Cause::HostUnreachable),
             (13, Cause::NotPermitted),
             (1, Cause::NotPermitted),
-            (99, Cause::PortExhaustion),
+            (99, Cause::ConnectFailed),
+            (11, Cause::ConnectFailed),
             (105, Cause::OutOfMemory),
             (97, Cause::ConnectFailed),
         ] {
@@ -156,5 +169,14 @@ mod tests {
             let routed = failure.evidence.contains(&Evidence::OwnRouting);
             assert_eq!(routed, matches!(error, 101 | 22 | 113));
         }
+    }
+
+    #[test]
+    fn a_link_local_address_without_an_interface_is_no_blackhole() {
+        let mut call = call(10, 22);
+        call.connection.daddr = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        let failure = failure(&call, 0);
+        assert_eq!(failure.cause, Cause::ConnectFailed);
+        assert_eq!(failure.evidence, [Evidence::ConnectFailed]);
     }
 }

@@ -139,9 +139,13 @@ fn verdict(ended: &Ended, waits: &mut Waits) -> Verdict {
         Ending::Refused => connect(
             Cause::Refused,
             Some(errno::ECONNREFUSED),
-            vec![Evidence::RstReceived {
-                state: TcpState(state::SYN_SENT),
-            }],
+            [
+                vec![Evidence::RstReceived {
+                    state: TcpState(state::SYN_SENT),
+                }],
+                filtered(socket),
+            ]
+            .concat(),
         ),
         Ending::Icmp => icmp::verdict(connection, socket),
         Ending::SynTimedOut => connect(
@@ -218,10 +222,15 @@ fn unanswered(connection: &Connection, socket: &SocketFacts) -> Vec<Evidence> {
     let no_answer = Evidence::NoAnswer {
         syns_sent: connection.syn_retransmits.saturating_add(1),
     };
-    let filtered = (socket.filtered != 0).then(|| Evidence::DroppedHere {
+    [vec![no_answer], filtered(socket)].concat()
+}
+
+/// That netfilter on this host dropped the SYN, or the answer to it.
+fn filtered(socket: &SocketFacts) -> Vec<Evidence> {
+    let dropped = (socket.filtered != 0).then(|| Evidence::DroppedHere {
         reason: "NETFILTER_DROP".to_owned(),
     });
-    [Some(no_answer), filtered].into_iter().flatten().collect()
+    dropped.into_iter().collect()
 }
 
 /// The error on the socket, the hard one first.

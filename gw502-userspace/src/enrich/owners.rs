@@ -22,7 +22,8 @@ const CAPACITY: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Owners {
     root: KernelRoot,
-    /// The process of lowest pid that holds a socket, by its inode; `None` when none was found.
+    /// The process of lowest pid that holds a socket, by its inode; `None` when none was found. The
+    /// first process of all hands sockets on (socket activation): it is one's owner if nobody else is.
     holders: BTreeMap<u32, Option<u32>>,
     /// `CLOCK_BOOTTIME` when that was looked up, nanoseconds.
     looked_ns: Option<u64>,
@@ -110,7 +111,8 @@ impl Owners {
                     continue;
                 };
                 let holder = self.holders.entry(inode).or_default();
-                *holder = Some(holder.map_or(pid, |known| known.min(pid)));
+                let both = [Some(pid), *holder].into_iter().flatten();
+                *holder = both.min_by_key(|pid| (*pid == 1, *pid));
             }
         }
     }

@@ -18,6 +18,10 @@ use super::root::KernelRoot;
 /// Where namespaces are kept by name: those of `ip netns`, and those of Docker.
 const NAMED: [&str; 2] = ["/run/netns", "/run/docker/netns"];
 
+/// Where kube-proxy keeps the addresses of services (IPVS mode): nobody listens there, and connections
+/// go to pods.
+const IPVS: &str = "kube-ipvs0";
+
 /// A network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetNs {
@@ -90,6 +94,7 @@ pub fn addresses() -> io::Result<Vec<IpAddr>> {
         v4.or_else(|| storage.as_sockaddr_in6().map(|at| IpAddr::V6(at.ip())))
     };
     Ok(getifaddrs()?
+        .filter(|interface| interface.interface_name != IPVS)
         .filter_map(|interface| address(interface.address?))
         .collect())
 }

@@ -245,7 +245,8 @@ fn listening(answer: &InetResponse) -> Listening {
     });
     Listening {
         at: Endpoint {
-            address: header.socket_id.source_address,
+            // One of `::ffff:127.0.0.1` takes what goes to 127.0.0.1 (Java listens so).
+            address: header.socket_id.source_address.to_canonical(),
             port: header.socket_id.source_port,
         },
         only_v6,

@@ -50,7 +50,7 @@ const NEIGHBOURS: Blind = blind(
 );
 const FILTERED: Blind = blind(
     "netfilter-drops",
-    "SYNs that netfilter drops here, which are named syn-unanswered",
+    "SYNs that netfilter drops here, which are named syn-unanswered, or refused where it answers them",
 );
 const FAST_OPEN: Blind = blind("fast-open-by-sendto", "sendto(MSG_FASTOPEN)");
 const SECCOMP: Blind = blind("seccomp", "a connect() that a seccomp filter forbids");

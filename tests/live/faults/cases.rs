@@ -66,7 +66,8 @@ pub(crate) const ALL: &[Case] = &[
         .on(EVERYWHERE),
     firewall("reject_tcp_reset", Verdict::TcpReset)
         .says(REFUSED)
-        .is("refused/firewall-reset"),
+        .is("refused/firewall-reset")
+        .or_blind_to("netfilter drops", "refused/refused"),
     firewall("icmp_port_unreachable", Verdict::Icmp("port-unreachable"))
         .says(REFUSED)
         .is("refused/icmp-rejected"),

@@ -5,6 +5,7 @@
 
 mod descriptors;
 mod places;
+mod same;
 mod socket_file;
 mod times;
 
@@ -12,16 +13,17 @@ use gw502_common::wire::{Departure, Flow, UpstreamKey};
 
 use self::descriptors::Counted;
 use self::places::{Place, Places};
+use self::same::{
+    is_of_connection, is_same_app, is_unaccepted, may_be_of_another_namespace, start_ns,
+};
 use self::times::Times;
 use super::owners::{Owners, exit};
 use crate::clock;
 use crate::event::{Cause, Endpoint, Evidence, Failure, Upstream};
 use crate::intake::servers::Servers;
+use crate::kernel::netns::NetNs;
 use crate::kernel::root::KernelRoot;
 use crate::kernel::sock_diag::Listening;
-
-/// A connection's other end is remembered no longer than this before its failure. Nanoseconds.
-const RECENT_NS: u64 = 10_000_000_000;
 
 /// What is known of this host.
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
@@ -31,6 +33,8 @@ pub struct HostBook {
     places: Places,
     owners: Owners,
     descriptors: Counted,
+    /// The network namespace of the host's first process.
+    host_netns: Option<u32>,
 }
 
 impl HostBook {
@@ -41,6 +45,7 @@ impl HostBook {
             places: Places::new(root.clone()),
             owners: Owners::new(root.clone()),
             descriptors: Counted::default(),
+            host_netns: NetNs::of(&root, 1).map(|netns| netns.inode),
             root,
         }
     }
@@ -112,6 +117,8 @@ impl HostBook {
         }
         let mut evidence = vec![Evidence::NoListener];
         let ended = times.ended_before(failure.at_ns);
+        let ended =
+            ended.filter(|ended| !may_be_of_another_namespace(failure, self.host_netns, ended));
         if let Some(ended) = ended {
             let owner = self.owners.of_departed(&ended);
             let ago_us = failure.at_ns.saturating_sub(ended.at_ns) / 1000;
@@ -129,20 +136,22 @@ impl HostBook {
                 },
             });
         }
-        evidence.extend(self.elsewhere(&place, upstream, ended.as_ref()));
+        evidence.extend(self.elsewhere(failure, &place, upstream, ended.as_ref()));
         evidence
     }
 
     /// Who listens close by: on the same port of another address, or the program that used to
     /// listen here on another port, since it ended here. (One that did so before is another app on
-    /// the same program.)
+    /// the same program; one of another unit or container is, too. The proxy itself is what the
+    /// requests come from.)
     fn elsewhere(
         &mut self,
+        failure: &Failure,
         place: &Place,
         upstream: Endpoint,
         ended: Option<&Departure>,
     ) -> Option<Evidence> {
-        let program = ended.map(|ended| self.owners.of_departed(ended).comm);
+        let departed = ended.map(|ended| self.owners.of_departed(ended));
         let mut found = None;
         for listening in place.listening.iter() {
             let is_same_port = listening.at.port == upstream.port;
@@ -154,7 +163,14 @@ impl HostBook {
             let Some(owner) = self.owners.of_socket(listening.inode, place.looked_ns) else {
                 continue;
             };
-            if is_same_port || program.as_ref() == Some(&owner.comm) {
+            if owner.comm == failure.proxy.comm {
+                continue;
+            }
+            if is_same_port
+                || departed
+                    .as_ref()
+                    .is_some_and(|was| is_same_app(was, &owner))
+            {
                 let listens = listening.at;
                 found = Some(Evidence::ListenerElsewhere { listens, owner });
             }
@@ -165,7 +181,7 @@ impl HostBook {
         found
     }
 
-    /// Whether somebody began to listen at `at` after that end.
+    /// Whether somebody began to listen at `at` after that end, where nobody had before.
     fn began_since(&self, place: &Place, at: Endpoint, ended: &Departure) -> bool {
         let key = UpstreamKey {
             address: times::bytes(at.address),
@@ -174,7 +190,7 @@ impl HostBook {
             pad: [0; 2],
         };
         let listening = self.servers.listening(key);
-        listening.is_some_and(|listening| listening.began_ns > ended.at_ns)
+        listening.is_some_and(|listening| listening.began_ns > ended.at_ns && listening.ends == 0)
     }
 
     /// Nothing answered the SYN: a full queue does that.
@@ -200,8 +216,10 @@ impl HostBook {
         // In this order: what is no longer found there has been noted before.
         let holder = self.places.accepted(&place, failure, upstream);
         let unaccepted = self.servers.unaccepted(&flow);
-        let waited =
-            unaccepted.is_some_and(|end| end.netns == place.netns.inode) || holder == Some(0);
+        let waited = match holder {
+            Some(inode) => inode == 0,
+            None => unaccepted.is_some_and(|end| is_unaccepted(failure, place.netns.inode, &end)),
+        };
         let inode = if waited {
             place.taker(upstream).map(|listening| listening.inode)
         } else {
@@ -222,10 +240,7 @@ impl HostBook {
     fn ended(&mut self, failure: &Failure, upstream: Endpoint) -> Vec<Evidence> {
         let mut evidence = Vec::new();
         let flow = flow(failure, upstream);
-        let is_of_it = |at_ns: u64, netns: u32| {
-            let is_recent = failure.at_ns.saturating_sub(at_ns) < RECENT_NS;
-            is_recent && (netns == failure.netns || !upstream.address.is_loopback())
-        };
+        let is_of_it = |at_ns, netns| is_of_connection(failure, at_ns, netns);
         let departed = flow.as_ref().and_then(|flow| self.servers.ended(flow));
         if let Some(departed) = departed {
             let is_of_it = is_of_it(departed.at_ns, departed.netns);
@@ -336,11 +351,4 @@ fn flow(failure: &Failure, upstream: Endpoint) -> Option<Flow> {
         server_port: upstream.port,
         pad: [0; 4],
     })
-}
-
-/// When the attempt began.
-const fn start_ns(failure: &Failure) -> u64 {
-    failure
-        .at_ns
-        .saturating_sub(failure.elapsed_us.saturating_mul(1000))
 }

@@ -46,12 +46,13 @@ pub struct Exit {
 
 impl Exit {
     /// Whether that is not how a program ends that was asked to: by a signal other than SIGTERM,
-    /// SIGINT, SIGHUP and SIGQUIT, or with an exit code other than 0.
+    /// SIGINT, SIGHUP and SIGQUIT, or with an exit code other than 0 and those that programs make of
+    /// these signals, 128 more than their numbers (a JVM ends so).
     pub fn is_abnormal(&self) -> bool {
         let asked = |signal: &str| matches!(signal, "SIGTERM" | "SIGINT" | "SIGHUP" | "SIGQUIT");
         match (&self.signal, self.code) {
             (Some(signal), _) => !asked(signal),
-            (None, Some(code)) => code != 0,
+            (None, Some(code)) => !matches!(code, 0 | 129 | 130 | 131 | 143),
             (None, None) => false,
         }
     }

@@ -17,6 +17,8 @@ pub(super) static RULE: Rule = Rule {
         reasons: &[
             "EPROTOTYPE: the unix socket is of another type (a datagram socket, such as a log's).",
             "EAFNOSUPPORT: the address is of a family that this host or socket does not have (IPv6).",
+            "EADDRNOTAVAIL: the namespace has no address of that family or scope: a container without IPv6 whose upstream is `::1`, or a name with an AAAA record.",
+            "EINVAL: a link-local address (fe80::…) without the interface that it is to be reached by.",
             "Another errno: errno(3) and connect(2) say what it means.",
         ],
         check: &[
@@ -27,6 +29,10 @@ pub(super) static RULE: Rule = Rule {
             Step::new(
                 "{in_netns}sysctl net.ipv6.conf.all.disable_ipv6",
                 "whether this namespace has IPv6 at all",
+            ),
+            Step::new(
+                "{in_netns}ip -brief address",
+                "the addresses that it has, of each family",
             ),
             Step::new(
                 "strace -f -p {proxy_pid} -e trace=socket,connect",

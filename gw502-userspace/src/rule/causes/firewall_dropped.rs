@@ -58,7 +58,7 @@ pub(super) static RULE: Rule = Rule {
     sentence,
 };
 
-fn by_netfilter(fact: &Evidence) -> bool {
+pub(super) fn by_netfilter(fact: &Evidence) -> bool {
     matches!(fact, Evidence::DroppedHere { reason } if reason.starts_with("NETFILTER"))
 }
 

@@ -1,5 +1,6 @@
 //! `firewall-reset`: RST although a listener is there with room in its queue.
 
+use super::firewall_dropped::by_netfilter;
 use super::symptoms;
 use crate::event::{Cause, Evidence, Failure};
 use crate::rule::words::{self, who};
@@ -17,13 +18,12 @@ pub(super) static RULE: Rule = Rule {
         symptom: symptoms::REFUSED,
         kernel_saw: &[
             "RST answered the SYN, and a socket of this host listens on that address and port.",
-            "Its accept queue has room, and the TCP stack of this host sent no RST itself.",
+            "Its accept queue has room, and this host's netfilter dropped the SYN of this very connection.",
         ],
         reasons: &[
             "A rule `reject with tcp reset`, on the input of the upstream or the output of the proxy.",
             "A rule for another port, interface or source that matches more than it was meant to.",
             "A container network's isolation rules between two bridges.",
-            "The listener started just after the connect: look whether it still refuses.",
         ],
         check: &[
             Step::new(
@@ -58,8 +58,9 @@ pub(super) static RULE: Rule = Rule {
     sentence,
 };
 
-/// A listener with room, and nothing that says that the TCP stack itself sent the RST, or that the
-/// listener was not there the whole time.
+/// A listener with room that the SYN never reached, and nothing that says that the TCP stack itself
+/// sent the RST, or that the listener was not there the whole time. (A listener alone says nothing:
+/// address translation may have led the SYN elsewhere.)
 fn holds(failure: &Failure) -> bool {
     let with_room = words::has(
         failure,
@@ -77,7 +78,8 @@ fn holds(failure: &Failure) -> bool {
                 | Evidence::UpstreamReset { .. }
         )
     });
-    words::answered_by_rst(failure) && with_room && !otherwise
+    let filtered = words::has(failure, by_netfilter);
+    words::answered_by_rst(failure) && filtered && with_room && !otherwise
 }
 
 fn sentence(failure: &Failure) -> String {
@@ -104,12 +106,18 @@ fn sentence(failure: &Failure) -> String {
 mod tests {
     use super::*;
     use crate::rule::samples::{
-        listener_closed, listener_exited, listener_present, queue_full, refined, rst_to_syn,
+        dropped, listener_closed, listener_exited, listener_present, queue_full, refined,
+        rst_to_syn,
     };
+
+    fn filtered() -> Evidence {
+        dropped("NETFILTER_DROP")
+    }
 
     #[test]
     fn a_listener_with_room_sends_no_rst() {
-        let failure = refined(Cause::Refused, vec![rst_to_syn(), listener_present(3)]);
+        let facts = vec![rst_to_syn(), filtered(), listener_present(3)];
+        let failure = refined(Cause::Refused, facts);
         assert_eq!(failure.cause, Cause::FirewallReset);
         assert_eq!(
             sentence(&failure),
@@ -130,14 +138,20 @@ mod tests {
                 reason: "NO_SOCKET".to_owned(),
             },
         ] {
-            let facts = vec![rst_to_syn(), listener_present(3), other.clone()];
+            let facts = vec![rst_to_syn(), filtered(), listener_present(3), other.clone()];
             assert_eq!(
                 refined(Cause::Refused, facts).cause,
                 Cause::Refused,
                 "{other}"
             );
         }
-        let full = vec![rst_to_syn(), listener_present(129)];
+        let full = vec![rst_to_syn(), filtered(), listener_present(129)];
         assert_eq!(refined(Cause::Refused, full).cause, Cause::Refused);
+    }
+
+    #[test]
+    fn a_syn_that_no_firewall_was_seen_to_drop_may_have_gone_elsewhere() {
+        let translated = vec![rst_to_syn(), listener_present(3)];
+        assert_eq!(refined(Cause::Refused, translated).cause, Cause::Refused);
     }
 }

@@ -179,6 +179,7 @@ mod tests {
         for exit in [
             upstream_exited(Some("SIGTERM"), None),
             upstream_exited(None, Some(0)),
+            upstream_exited(None, Some(143)), // 128 + SIGTERM, as a JVM ends
             upstream_exited(None, None),
         ] {
             let facts = vec![request(true), exit];
