@@ -211,6 +211,11 @@ impl Tally {
         }
     }
 
+    /// Events that came of an upstream.
+    pub fn told(&self, id: &UpstreamId) -> u64 {
+        self.seen.get(id).map_or(0, Seen::events)
+    }
+
     /// Drops what is known of an upstream, for its counters are dropped as well.
     pub fn forget(&mut self, id: &UpstreamId) {
         self.seen.remove(id);
@@ -250,8 +255,8 @@ impl Tally {
         })
     }
 
-    /// Joins the events with the kernel's counters. Upstreams without an attempt are left out;
-    /// the worst come first.
+    /// Joins the events with the kernel's counters. Upstreams of which nothing was counted or told
+    /// are left out; the worst come first.
     pub fn summarise(&self, counted: &[(Option<UpstreamId>, Totals)]) -> Vec<UpstreamSummary> {
         self.summarise_only(counted, |_, _| true)
     }
@@ -271,19 +276,21 @@ impl Tally {
         let nothing = Seen::default();
         let mut rows: Vec<_> = counted
             .iter()
-            .filter(|(_, totals)| totals.attempts > 0 || totals.ended > 0)
-            .map(|(id, totals)| {
-                let seen = match id {
-                    Some(id) => self.seen.get(id).unwrap_or(&nothing),
-                    None => &shared,
-                };
+            .map(|(id, totals)| match id {
+                Some(id) => (Some(id), totals, self.seen.get(id).unwrap_or(&nothing)),
+                None => (None, totals, &shared),
+            })
+            .filter(|(_, totals, seen)| {
+                totals.attempts > 0 || totals.ended > 0 || !seen.kinds.is_empty()
+            })
+            .map(|(id, totals, seen)| {
                 let lost = totals.ended.saturating_sub(seen.events());
                 let lost = if self.other.kinds.is_empty() {
                     lost
                 } else {
                     lost.min(missing)
                 };
-                UpstreamSummary::new(id.clone(), *totals, seen, lost, &wanted)
+                UpstreamSummary::new(id.cloned(), *totals, seen, lost, &wanted)
             })
             .collect();
         rows.sort_by(|a, b| b.failed().cmp(&a.failed()).then_with(|| a.id.cmp(&b.id)));

@@ -68,6 +68,16 @@ fn what_the_kernel_counted_and_nobody_received_is_lost_and_still_failed() {
 }
 
 #[test]
+fn what_was_told_has_a_row_before_it_is_counted() {
+    let mut tally = Tally::default();
+    tally.add(&failure(1, Cause::Refused, 5));
+    assert_eq!((tally.told(&id(1)), tally.told(&id(2))), (1, 0));
+    let rows = tally.summarise(&[(Some(id(1)), totals(0, 0)), (Some(id(2)), totals(0, 0))]);
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].failed(), rows[0].lost), (1, 0));
+}
+
+#[test]
 fn what_the_proxy_cancelled_is_no_failure_and_not_lost() {
     let mut tally = Tally::default();
     tally.add(&failure(1, Cause::Cancelled, 5));

@@ -1,7 +1,8 @@
 //! How much memory a diagnosis takes at most, whatever the host does or a file says.
 
+use super::Reading;
 use super::track::Track;
-use crate::aggregate::{Totals, UPSTREAMS, UpstreamId};
+use crate::aggregate::{UPSTREAMS, UpstreamId};
 use crate::event::{Evidence, Failure};
 
 /// Failures kept of an upstream, of one cause each, to be shown as evidence.
@@ -35,7 +36,7 @@ pub const TRACK_BYTES: usize = size_of::<Track>()
     + 2 * 50 * 24;
 
 /// Bytes of the counters of one upstream.
-pub const COUNTER_BYTES: usize = 2 * (size_of::<UpstreamId>() + 3 * 108 + size_of::<Totals>());
+pub const COUNTER_BYTES: usize = 2 * (size_of::<UpstreamId>() + 3 * 108 + size_of::<Reading>());
 
 /// Bytes of a diagnosis in the worst case: every upstream that can be told apart fails, in every
 /// way, and all names are as long as they may be.

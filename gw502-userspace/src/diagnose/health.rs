@@ -1,4 +1,5 @@
-//! The state of an upstream, with hysteresis.
+//! The state of an upstream in one trouble, with hysteresis. What fails once it is healthy again
+//! is another trouble.
 //!
 //! Judged are the last [`JUDGED`] intervals in which anything happened, of about a second each: an
 //! upstream with a request a minute is judged by its last requests, not by its silence.
@@ -8,9 +9,10 @@
 //!   when less than a quarter fail: between the two the state stays what it is, so that a rate of
 //!   about half does not make it flap.
 //! - **degraded**: something fails, and most does not.
-//! - **recovering**: nothing has failed for [`QUIET_NS`], and attempts have succeeded since. What
-//!   failed entirely does not recover by being left alone; what was degraded does after
-//!   [`CALM_NS`] without a failure, since most worked all the time.
+//! - **recovering**: nothing has failed for [`QUIET_NS`], and attempts have succeeded since. After
+//!   a relapse it takes twice the time that was quiet before it, so that a failure every ten
+//!   seconds does not make it flap. What failed entirely does not recover by being left alone;
+//!   what was degraded does after [`CALM_NS`] without a failure, since most worked all the time.
 //! - **healthy**: nothing has failed for [`CALM_NS`].
 //!
 //! Attempts fail here when the connection never brought a byte of answer. The end of a reused
@@ -88,9 +90,11 @@ pub(super) enum Outcome {
 #[derive(Clone, Debug)]
 pub(super) struct Health {
     state: State,
-    /// First failure since it was healthy.
+    /// First failure.
     since_ns: u64,
     last_failure_ns: u64,
+    /// Without a failure so long: recovering.
+    quiet_ns: u64,
     /// Whether anything succeeded after the last failure.
     proven: bool,
     recent: VecDeque<Interval>,
@@ -100,11 +104,13 @@ pub(super) struct Health {
 }
 
 impl Health {
+    /// Of an upstream that fails at `at_ns`, and whose counters were last at `base`.
     pub(super) fn new(base: Totals, at_ns: u64) -> Self {
         Self {
             state: State::Healthy,
             since_ns: at_ns,
             last_failure_ns: at_ns,
+            quiet_ns: QUIET_NS,
             proven: false,
             recent: VecDeque::with_capacity(JUDGED),
             open: Interval::default(),
@@ -119,6 +125,11 @@ impl Health {
         self.state
     }
 
+    /// Whether it is healthy again, and nothing has failed since.
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(self.state, State::Healthy) && self.open.failures == 0
+    }
+
     pub(super) const fn since_ns(&self) -> u64 {
         self.since_ns
     }
@@ -128,8 +139,9 @@ impl Health {
     }
 
     pub(super) fn failure(&mut self, failure: &Failure) {
-        if self.state == State::Healthy && self.open.failures == 0 {
-            self.since_ns = failure.at_ns;
+        if self.state == State::Recovering && self.open.failures == 0 {
+            let calm_ns = failure.at_ns.saturating_sub(self.last_failure_ns);
+            self.quiet_ns = calm_ns.saturating_mul(2).clamp(QUIET_NS, CALM_NS);
         }
         self.last_failure_ns = self.last_failure_ns.max(failure.at_ns);
         self.proven = false;
@@ -192,8 +204,9 @@ impl Health {
             State::Failing if failed && !few => State::Failing,
             _ if failed && most => State::Failing,
             _ if failed => State::Degraded,
-            State::Failing if self.proven && quiet_ns >= QUIET_NS => State::Recovering,
-            State::Degraded if self.proven && quiet_ns >= QUIET_NS => State::Recovering,
+            State::Failing | State::Degraded if self.proven && quiet_ns >= self.quiet_ns => {
+                State::Recovering
+            }
             State::Degraded if quiet_ns >= CALM_NS => State::Recovering,
             State::Recovering if quiet_ns >= CALM_NS => State::Healthy,
             state => state,
@@ -311,6 +324,37 @@ mod tests {
             (health.state(), health.since_ns()),
             (State::Degraded, SECOND)
         );
+    }
+
+    /// Otherwise each of them would be two changes to be told.
+    #[test]
+    fn a_failure_every_ten_seconds_does_not_flap() {
+        let every_ten: Vec<_> = (0..600)
+            .map(|second| (5, u64::from(second % 10 == 0)))
+            .collect();
+        let mut states = states(&every_ten);
+        states.dedup();
+        assert_eq!(
+            states,
+            [State::Degraded, State::Recovering, State::Degraded]
+        );
+    }
+
+    #[test]
+    fn after_a_relapse_it_takes_twice_the_calm_before_and_a_minute_at_most() {
+        let quiet_after = |calm: usize| {
+            let mut seconds = vec![(5, 1)];
+            seconds.extend(vec![(5, 0); calm - 1]);
+            seconds.push((5, 1));
+            let relapse = seconds.len();
+            seconds.extend([(5, 0); 70]);
+            let states = states(&seconds);
+            states[relapse..]
+                .iter()
+                .position(|state| *state != State::Degraded)
+        };
+        assert_eq!(quiet_after(10), Some(19));
+        assert_eq!(quiet_after(50), Some(59));
     }
 
     #[test]

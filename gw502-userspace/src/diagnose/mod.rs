@@ -40,13 +40,23 @@ pub struct Place<'a> {
     pub host_netns: Option<u32>,
 }
 
+/// A counter of the kernel side.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reading {
+    /// At the last reading.
+    totals: Totals,
+    /// [`Totals::ended`] at the reading before. That has been told by now, or its record is lost;
+    /// of what ended since, some may be under way.
+    ended_before: u64,
+}
+
 /// Takes in a run, and says what it comes to.
 #[derive(Clone, Debug, Default)]
 pub struct Engine {
     tally: Tally,
     tracks: BTreeMap<UpstreamId, Track>,
-    /// The last totals of each upstream, and of all that have no counter of their own.
-    counted: BTreeMap<Option<UpstreamId>, Totals>,
+    /// What was counted of each upstream, and of all that have no counter of their own.
+    counted: BTreeMap<Option<UpstreamId>, Reading>,
     losses: BTreeMap<String, u64>,
     skips: BTreeMap<String, u64>,
     /// Events that were only counted.
@@ -71,13 +81,26 @@ impl Engine {
         if !id.is_sound() {
             return;
         }
+        if self.tracks.get(&id).is_none_or(Track::is_over) {
+            self.begin(&id, failure.at_ns);
+        }
         if let Some(track) = self.tracks.get_mut(&id) {
             track.failure(failure);
+        }
+    }
+
+    /// A trouble begins, of an upstream that was well until now.
+    fn begin(&mut self, id: &UpstreamId, at_ns: u64) {
+        let reading = self.counted.get(&Some(id.clone())).copied();
+        let reading = reading.unwrap_or_default();
+        if let Some(track) = self.tracks.get_mut(id) {
+            // The event that it begins with has been told.
+            let told = self.tally.told(id).saturating_sub(1);
+            let lost = reading.ended_before.saturating_sub(told);
+            track.begin_anew(reading.totals, at_ns, lost);
         } else if self.tracks.len() < UPSTREAMS {
-            let before = self.counted.get(&Some(id.clone())).copied();
-            let mut track = Track::new(before.unwrap_or_default(), failure.at_ns);
-            track.failure(failure);
-            self.tracks.insert(id, track);
+            let track = Track::new(reading.totals, at_ns);
+            self.tracks.insert(id.clone(), track);
         }
     }
 
@@ -112,12 +135,16 @@ impl Engine {
         self.close();
     }
 
-    /// Nothing more comes: what came since the last whole interval counts as well.
+    /// Nothing more comes: what came since the last whole interval counts as well, and nothing is
+    /// under way any more.
     pub fn close(&mut self) {
+        for reading in self.counted.values_mut() {
+            reading.ended_before = reading.totals.ended;
+        }
         let (_, now_ns) = self.span_ns.unwrap_or_default();
         for (id, track) in &mut self.tracks {
-            let totals = self.counted.get(&Some(id.clone())).copied();
-            track.close(now_ns, totals.unwrap_or_default());
+            let reading = self.counted.get(&Some(id.clone())).copied();
+            track.close(now_ns, reading.unwrap_or_default().totals);
         }
     }
 
@@ -165,14 +192,21 @@ impl Engine {
         upstreams: &[(Option<UpstreamId>, Totals)],
         losses: Option<&BTreeMap<String, u64>>,
     ) {
+        for reading in self.counted.values_mut() {
+            reading.ended_before = reading.totals.ended;
+        }
         for (id, totals) in upstreams {
             let sound = id.as_ref().is_none_or(UpstreamId::is_sound);
             // One more than have a counter of their own: the sum of the others.
             let room = self.counted.len() <= UPSTREAMS;
             if let Some(known) = self.counted.get_mut(id) {
-                *known = *totals;
+                known.totals = *totals;
             } else if sound && room {
-                self.counted.insert(id.clone(), *totals);
+                let reading = Reading {
+                    totals: *totals,
+                    ended_before: 0,
+                };
+                self.counted.insert(id.clone(), reading);
             }
         }
         if let Some(losses) = losses {
@@ -184,8 +218,8 @@ impl Engine {
         self.passes(at_ns);
         let (_, now_ns) = self.span_ns.unwrap_or_default();
         for (id, track) in &mut self.tracks {
-            let totals = self.counted.get(&Some(id.clone())).copied();
-            track.tick(now_ns, totals.unwrap_or_default());
+            let reading = self.counted.get(&Some(id.clone())).copied();
+            track.tick(now_ns, reading.unwrap_or_default().totals);
         }
     }
 

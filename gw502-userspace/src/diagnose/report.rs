@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::patterns::all_alike::{self, Tried};
 use super::verdict::{self, Diagnosis};
 use super::{Engine, Place, State, Wanted};
-use crate::aggregate::{Totals, UpstreamId, UpstreamSummary};
+use crate::aggregate::{Totals, UpstreamSummary};
 use crate::event::Cause;
 
 /// What the upstreams of a namespace share.
@@ -85,11 +85,14 @@ fn rank(diagnosis: &Diagnosis) -> (bool, Reverse<u64>, Reverse<State>) {
 
 /// The rows of the table that `trace` ends with, of the same sums.
 fn rows(engine: &Engine, wanted: Wanted<'_>) -> Vec<UpstreamSummary> {
-    let mut counted: Vec<(Option<UpstreamId>, Totals)> = engine
-        .counted
-        .iter()
-        .map(|(id, totals)| (id.clone(), *totals))
-        .collect();
+    let counted = engine.counted.iter().map(|(id, reading)| {
+        let told = Totals {
+            ended: reading.ended_before,
+            ..reading.totals
+        };
+        (id.clone(), told)
+    });
+    let mut counted: Vec<_> = counted.collect();
     if !engine.counted.contains_key(&None) {
         // A recording that was cut off, or an old one, may not have every counter.
         let bare = engine.tracks.keys().map(|id| Some(id.clone()));
@@ -115,6 +118,7 @@ fn compare(diagnoses: &mut [Diagnosis], healthy: &[UpstreamSummary]) -> Vec<Shar
             state: diagnosis.state,
             cause: diagnosis.cause,
             since_ns: diagnosis.since_ns?,
+            until_ns: diagnosis.until_ns,
         })
     });
     let fine = healthy.iter().filter_map(|row| {
@@ -123,6 +127,7 @@ fn compare(diagnoses: &mut [Diagnosis], healthy: &[UpstreamSummary]) -> Vec<Shar
             state: State::Healthy,
             cause: None,
             since_ns: 0,
+            until_ns: None,
         })
     });
     let tried: Vec<_> = failed.chain(fine).collect();

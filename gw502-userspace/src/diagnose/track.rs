@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
+use std::mem;
 
 use super::bounds::{ENDS, EPISODES, FACTS, IDLES, PROXIES, SAMPLE_BYTES, SAMPLES, WAITS};
 use super::health::{Health, Outcome, State};
@@ -79,29 +80,39 @@ pub(super) struct Queue {
 /// Something of which there is a limited number: in use, and the limit.
 pub(super) type Fill = (u64, u64);
 
-/// An upstream that failed.
+/// The troubles before, of which the upstream was healthy again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Past {
+    /// Their last failure.
+    pub(super) until_ns: u64,
+    /// Failures among theirs whose record was lost.
+    pub(super) lost: u64,
+}
+
+/// An upstream that failed, and what explains its present trouble, or its last one.
 #[derive(Clone, Debug)]
 pub(super) struct Track {
     pub(super) health: Health,
     told: State,
+    /// `None` in the first trouble.
+    pub(super) past: Option<Past>,
     pub(super) proxies: Vec<(String, u64)>,
     /// Failures of proxies beyond those.
     pub(super) other_proxies: u64,
-    causes: BTreeMap<Cause, u64>,
+    pub(super) causes: BTreeMap<Cause, u64>,
     samples: Vec<Failure>,
     pub(super) waits: VecDeque<Wait>,
     /// Microseconds that connections were idle before they met their end.
     pub(super) idles: VecDeque<u64>,
+    /// Also those of troubles before: a loop may leave it healthy for a while each time.
     pub(super) ends: VecDeque<End>,
-    /// Processes that listened here and ended, also those no longer in `ends`.
-    pub(super) exits: u64,
     pub(super) episodes: VecDeque<Episode>,
     /// Episodes, also those no longer in `episodes`.
     pub(super) episodes_seen: u64,
     pub(super) queue: Option<Queue>,
     pub(super) descriptors: Option<Fill>,
     pub(super) ports: Option<Fill>,
-    /// Failures of connections that had brought an answer before.
+    /// Failures of connections that had brought an answer before, over the run.
     pub(super) reused: u64,
     /// Handshakes finished before the first failure.
     pub(super) established_before: u64,
@@ -113,6 +124,7 @@ impl Track {
         Self {
             health: Health::new(before, at_ns),
             told: State::Healthy,
+            past: None,
             proxies: Vec::new(),
             other_proxies: 0,
             causes: BTreeMap::new(),
@@ -120,7 +132,6 @@ impl Track {
             waits: VecDeque::new(),
             idles: VecDeque::new(),
             ends: VecDeque::new(),
-            exits: 0,
             episodes: VecDeque::new(),
             episodes_seen: 0,
             queue: None,
@@ -129,6 +140,29 @@ impl Track {
             reused: 0,
             established_before: before.established,
         }
+    }
+
+    /// Whether its trouble is over: the next failure begins another.
+    pub(super) const fn is_over(&self) -> bool {
+        self.health.is_over()
+    }
+
+    /// It fails again. What explained its troubles before says nothing of this one; in them the
+    /// records of `lost` failures were lost.
+    pub(super) fn begin_anew(&mut self, before: Totals, at_ns: u64, lost: u64) {
+        let until_ns = self.health.last_failure_ns();
+        *self = Self {
+            told: self.told,
+            past: Some(Past { until_ns, lost }),
+            ends: mem::take(&mut self.ends),
+            reused: self.reused,
+            ..Self::new(before, at_ns)
+        };
+    }
+
+    /// Whether a listener ended in this trouble, not in one before.
+    pub(super) fn is_of_now(&self, end: &End) -> bool {
+        self.past.is_none_or(|past| end.at_ns > past.until_ns)
     }
 
     pub(super) fn failure(&mut self, failure: &Failure) {
@@ -240,7 +274,6 @@ impl Track {
         let same = |end: &End| end.pid == pid && end.at_ns.abs_diff(at_ns) <= SAME_NS;
         if !self.ends.iter().any(same) {
             let words = short(words);
-            self.exits = self.exits.saturating_add(u64::from(exited));
             let end = End {
                 pid,
                 at_ns,
@@ -284,7 +317,7 @@ impl Track {
     /// Whether the state has changed since this was asked last.
     pub(super) fn news(&mut self) -> bool {
         let state = self.health.state();
-        std::mem::replace(&mut self.told, state) != state
+        mem::replace(&mut self.told, state) != state
     }
 
     /// A failure of this cause.
@@ -301,10 +334,9 @@ impl Track {
         names.next()
     }
 
-    /// Failures of some causes.
-    pub(super) fn count_of(&self, is: impl Fn(Cause) -> bool) -> u64 {
-        let counts = self.causes.iter().filter(|(cause, _)| is(**cause));
-        counts.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    /// Failures of a cause.
+    pub(super) fn count(&self, cause: Cause) -> u64 {
+        self.causes.get(&cause).copied().unwrap_or(0)
     }
 
     /// The proxy that failed most.
@@ -331,7 +363,6 @@ impl Track {
 
     /// Keeps it if its cause has none yet, or one with fewer facts; of causes, the most frequent.
     fn sample(&mut self, failure: &Failure) {
-        let count = |cause: Cause| self.causes.get(&cause).copied().unwrap_or(0);
         let same = self.samples.iter().position(|s| s.cause == failure.cause);
         if let Some(sample) = same.and_then(|at| self.samples.get_mut(at)) {
             if sample.evidence.len() < failure.evidence.len().min(FACTS) {
@@ -343,10 +374,10 @@ impl Track {
             self.samples.push(kept(failure));
             return;
         }
-        let counts = self.samples.iter().map(|sample| count(sample.cause));
+        let counts = self.samples.iter().map(|sample| self.count(sample.cause));
         let rarest = (0..).zip(counts).min_by_key(|(_, count)| *count);
         if let Some((at, fewer)) = rarest
-            && fewer < count(failure.cause)
+            && fewer < self.count(failure.cause)
             && let Some(sample) = self.samples.get_mut::<usize>(at)
         {
             *sample = kept(failure);

@@ -41,14 +41,15 @@ pub struct ProxyShare {
     pub failures: u64,
 }
 
-/// What is wrong with an upstream.
+/// What is wrong with an upstream. Failures and attempts are counted over the run; all else is of
+/// its present trouble, or of its last one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnosis {
     /// The upstream; `None` for all that found no room of their own.
     pub id: Option<UpstreamId>,
     /// Its name in the proxy's configuration.
     pub name: Option<String>,
-    /// Who failed, the most affected first.
+    /// Who failed in that trouble, the most affected first.
     pub proxies: Vec<ProxyShare>,
     /// How it is now.
     pub state: State,
@@ -124,17 +125,9 @@ pub(super) fn diagnose(
         reused: track.map_or(0, |track| track.reused),
         answers: None,
     };
-    match (track, row.top_cause()) {
-        (Some(track), Some(top)) => {
-            let case = Case {
-                track,
-                row,
-                top,
-                now_ns,
-                place,
-            };
-            explain(&mut diagnosis, &case);
-        }
+    let case = track.and_then(|track| Case::new(track, row, now_ns, place));
+    match (&case, row.top_cause()) {
+        (Some(case), _) => explain(&mut diagnosis, case),
         (None, Some(top)) => {
             diagnosis.confidence = Some(Confidence::Possible);
             let failed = count(row.failed(), "failure");
@@ -143,7 +136,7 @@ pub(super) fn diagnose(
                  them with --upstream to see more."
             );
         }
-        (_, None) => {
+        (None, None) => {
             let failed = count(row.lost, "failure");
             diagnosis.summary = format!(
                 "{failed} by the kernel's count, of which no record came: class and cause are not \
@@ -151,13 +144,24 @@ pub(super) fn diagnose(
             );
         }
     }
-    if row.lost > 0 && row.top_cause().is_some() {
+    let lost = case.as_ref().map_or(row.lost, |case| case.lost);
+    if lost > 0 && row.top_cause().is_some() {
         diagnosis.evidence.push(format!(
-            "{} more by the kernel's count, of which no record came: class and cause are not known",
-            row.lost
+            "{lost} more by the kernel's count, of which no record came: class and cause are not \
+             known"
         ));
     }
+    let left = case.and_then(|case| not_of_now(row, &case));
+    diagnosis.evidence.extend(left);
     diagnosis
+}
+
+/// The counts are of the whole run, the words of this trouble alone: what that leaves.
+fn not_of_now(row: &UpstreamSummary, case: &Case<'_>) -> Option<String> {
+    let left = row.failed().saturating_sub(case.failed());
+    let since = (case.place.time)(case.track.health.since_ns());
+    let failures = count(left, "failure");
+    (left > 0).then(|| format!("also counted, but not of this trouble since {since}: {failures}"))
 }
 
 /// Without a track there are only sums.
@@ -193,14 +197,15 @@ fn proxies(track: &Track) -> Vec<ProxyShare> {
 }
 
 fn explain(diagnosis: &mut Diagnosis, case: &Case<'_>) {
-    let sample = case.track.sample_of(case.top);
     let findings = patterns::find(case);
     // A pattern has the word when it explains at least half of all that failed.
-    let half = case.row.failed().div_ceil(2);
+    let half = case.failed().div_ceil(2);
     let lead = findings
         .iter()
         .find(|finding| finding.summary.is_some() && finding.explains >= half);
     let cause = lead.and_then(|finding| finding.cause).unwrap_or(case.top);
+    let sample = case.track.sample_of(cause);
+    let sample = sample.or_else(|| case.track.sample_of(case.top));
     diagnosis.cause = Some(cause);
     diagnosis.confidence =
         Some(lead.map_or_else(|| confidence(case, half), |finding| finding.confidence));
@@ -208,7 +213,7 @@ fn explain(diagnosis: &mut Diagnosis, case: &Case<'_>) {
         .and_then(|finding| finding.summary.clone())
         .or_else(|| sample.map(|sample| (rule::of(case.top).sentence)(sample)))
         .unwrap_or_else(|| {
-            let failed = count(case.row.failed(), "failure");
+            let failed = count(case.failed(), "failure");
             format!("{failed}, most of them {}.", case.top)
         });
     diagnosis.summary = tame(&diagnosis.summary);
@@ -221,7 +226,7 @@ fn explain(diagnosis: &mut Diagnosis, case: &Case<'_>) {
 
 /// Without a pattern: what the cause itself rests on.
 fn confidence(case: &Case<'_>, half: u64) -> Confidence {
-    let share = case.row.causes.get(&case.top).copied().unwrap_or(0);
+    let share = case.count(case.top);
     match is_plain(case.top) {
         true => Confidence::Possible,
         false if share < half => Confidence::Likely,
@@ -244,7 +249,7 @@ const fn is_plain(cause: Cause) -> bool {
 
 /// An example of each cause that has one, the most frequent first; what the patterns found.
 fn evidence(case: &Case<'_>, findings: &[Finding]) -> Vec<String> {
-    let mut causes: Vec<_> = case.row.causes.iter().collect();
+    let mut causes: Vec<_> = case.causes.iter().collect();
     // Stable: of equals in the order of causes.
     causes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     let mut evidence = Vec::new();

@@ -25,6 +25,8 @@ pub(in crate::diagnose) struct Tried<'a> {
     pub(in crate::diagnose) state: State,
     pub(in crate::diagnose) cause: Option<Cause>,
     pub(in crate::diagnose) since_ns: u64,
+    /// Its last failure, once it is over.
+    pub(in crate::diagnose) until_ns: Option<u64>,
 }
 
 /// Each namespace in which all fail alike.
@@ -49,8 +51,13 @@ pub(in crate::diagnose) fn alone(id: &UpstreamId, tried: &[Tried<'_>]) -> Option
             .iter()
             .filter(|other| other.id.netns == id.netns && other.id != id)
     };
+    let this = tried.iter().find(|one| one.id == id);
+    let since_ns = this.map_or(0, |one| one.since_ns);
     // Of many that fail the first one is an answer already.
-    if others().any(|other| other.state != State::Healthy) {
+    let failed = |other: &Tried<'_>| {
+        other.state != State::Healthy || other.until_ns.is_some_and(|until_ns| until_ns >= since_ns)
+    };
+    if others().any(failed) {
         return None;
     }
     let healthy = others().count();
@@ -154,6 +161,7 @@ mod tests {
             state: State::Failing,
             cause: Some(cause),
             since_ns: 0,
+            until_ns: None,
         };
         ids.iter().map(tried).collect()
     }
@@ -218,5 +226,16 @@ mod tests {
         tried[2].state = State::Degraded;
         assert_eq!(alone(&ids[0], &tried), None);
         assert_eq!(alone(&ids[0], &tried[..1]), None);
+    }
+
+    #[test]
+    fn one_that_failed_meanwhile_and_is_well_again_did_fail() {
+        let ids = ids(&["10.0.0.1", "10.0.0.2"]);
+        let mut tried = failing(&ids, Cause::Refused);
+        (tried[0].since_ns, tried[1].state) = (100, State::Healthy);
+        tried[1].until_ns = Some(99);
+        assert!(alone(&ids[0], &tried).is_some(), "that was before");
+        tried[1].until_ns = Some(100);
+        assert_eq!(alone(&ids[0], &tried), None);
     }
 }

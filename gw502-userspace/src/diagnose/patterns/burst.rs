@@ -24,8 +24,13 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
     if !alone || !short || burst.failures < MANY || track.established_before < MANY {
         return None;
     }
+    let before = match track.past {
+        None => "before",
+        // Or it would not have been healthy.
+        Some(_) => "in the minute before",
+    };
     let evidence = format!(
-        "{} within {} at {}, none before and none in the {} after: compare with what was \
+        "{} within {} at {}, none {before} and none in the {} after: compare with what was \
          deployed, reloaded or changed then",
         count(burst.failures, "failure"),
         Span(lasted_ns),
@@ -65,6 +70,22 @@ mod tests {
         let finding = script(10, 20, 12).found(find).unwrap();
         assert_eq!((finding.summary, finding.explains), (None, 20));
         assert!(finding.evidence[0].starts_with("20 failures within 0.0 s at "));
+    }
+
+    #[test]
+    fn none_before_is_not_said_of_one_that_failed_before() {
+        let mut script = script(10, 20, 12);
+        assert!(script.found(find).unwrap().evidence[0].contains(", none before and none in"));
+        script.good(5).pass(120).good(5).second();
+        for _ in 0..20 {
+            script.fail(refused(9000, 0));
+        }
+        script.second();
+        for _ in 0..12 {
+            script.good(5).second();
+        }
+        let evidence = script.found(find).unwrap().evidence;
+        assert!(evidence[0].contains(", none in the minute before and none in"));
     }
 
     #[test]

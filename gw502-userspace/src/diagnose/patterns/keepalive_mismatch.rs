@@ -64,7 +64,7 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
     ));
     Some(Finding {
         explains: case.count(Cause::KeepaliveRace),
-        cause: None,
+        cause: Some(Cause::KeepaliveRace),
         confidence: Confidence::Likely,
         summary: Some(summary),
         evidence: vec![evidence],
@@ -92,6 +92,7 @@ mod tests {
             (finding.confidence, finding.explains),
             (Confidence::Likely, 4)
         );
+        assert_eq!(finding.cause, Some(Cause::KeepaliveRace));
         assert!(finding.summary.unwrap().contains("idle for about 5.0 s"));
         let commands: Vec<_> = finding.steps.iter().map(|step| &*step.command).collect();
         assert_eq!(

@@ -11,6 +11,8 @@ mod restart_loop;
 mod saturation;
 mod settings;
 
+use std::collections::BTreeMap;
+
 use super::Place;
 use super::track::Track;
 use super::verdict::Confidence;
@@ -18,26 +20,75 @@ use crate::aggregate::UpstreamSummary;
 use crate::event::Cause;
 use crate::rule::NextStep;
 
-/// An upstream to be explained.
+/// An upstream's trouble to be explained.
 pub(super) struct Case<'a> {
     pub(super) track: &'a Track,
-    pub(super) row: &'a UpstreamSummary,
+    /// Its failures, of those meant, by cause.
+    pub(super) causes: &'a BTreeMap<Cause, u64>,
+    /// …and those whose record was lost.
+    pub(super) lost: u64,
     /// The cause of most failures.
     pub(super) top: Cause,
     pub(super) now_ns: u64,
     pub(super) place: Place<'a>,
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
+    /// `None` where no cause is known.
+    pub(super) fn new(
+        track: &'a Track,
+        row: &'a UpstreamSummary,
+        now_ns: u64,
+        place: Place<'a>,
+    ) -> Option<Self> {
+        // The row is of the whole run. What was over before has no part in this trouble, nor what
+        // was only counted, nobody knows when.
+        let (causes, lost) = match track.past {
+            None => (&row.causes, row.lost),
+            Some(past) => (&track.causes, row.lost.saturating_sub(past.lost)),
+        };
+        Some(Self {
+            track,
+            causes,
+            lost,
+            top: most(causes, |_| true)?,
+            now_ns,
+            place,
+        })
+    }
+
+    /// Failures, those whose record was lost included.
+    pub(super) fn failed(&self) -> u64 {
+        self.sum(|_| true).saturating_add(self.lost)
+    }
+
     /// Time of day.
     fn time(&self, at_ns: u64) -> String {
         (self.place.time)(at_ns)
     }
 
-    /// Failures of a cause, of those meant.
-    fn count(&self, cause: Cause) -> u64 {
-        self.row.causes.get(&cause).copied().unwrap_or(0)
+    /// Failures of a cause.
+    pub(super) fn count(&self, cause: Cause) -> u64 {
+        self.causes.get(&cause).copied().unwrap_or(0)
     }
+
+    /// Failures of some causes: their counts may come from a file.
+    fn sum(&self, is: impl Fn(Cause) -> bool) -> u64 {
+        let counts = self.causes.iter().filter(|(cause, _)| is(**cause));
+        counts.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+
+    /// The most frequent of some causes.
+    fn most(&self, is: impl Fn(Cause) -> bool) -> Option<Cause> {
+        most(self.causes, is)
+    }
+}
+
+/// Of equals the first in the order of causes.
+fn most(causes: &BTreeMap<Cause, u64>, is: impl Fn(Cause) -> bool) -> Option<Cause> {
+    let some = causes.iter().rev().filter(|(cause, _)| is(**cause));
+    let most = some.max_by_key(|(_, count)| **count);
+    most.map(|(cause, _)| *cause)
 }
 
 /// What a pattern found.
@@ -45,7 +96,7 @@ impl Case<'_> {
 pub(super) struct Finding {
     /// Failures that it explains.
     pub(super) explains: u64,
-    /// The cause it makes of them, where that is another.
+    /// The most frequent cause of those, or the one it makes of them.
     pub(super) cause: Option<Cause>,
     pub(super) confidence: Confidence,
     /// One sentence; `None` when it only adds evidence.

@@ -47,10 +47,10 @@ fn alike(case: &Case<'_>, kind: (Patience, usize)) -> Option<(usize, Finding)> {
     let (comm, _) = case.track.proxies.get(proxy)?;
     let value = configured(shortest);
     let setting = settings::patience(comm, patience);
-    let what = match patience {
-        Patience::Connect => "for a connection",
-        Patience::Answer => "for the first byte of an answer",
-        Patience::Send => "for the upstream to take the request",
+    let (what, cause) = match patience {
+        Patience::Connect => ("for a connection", Cause::SynUnanswered),
+        Patience::Answer => ("for the first byte of an answer", Cause::ResponseTimeout),
+        Patience::Send => ("for the upstream to take the request", Cause::SendStalled),
     };
     let whose = setting.as_ref().map_or_else(
         || format!("a time-out of {comm}"),
@@ -68,17 +68,9 @@ fn alike(case: &Case<'_>, kind: (Patience, usize)) -> Option<(usize, Finding)> {
         let why = format!("where the {value} come from; without a line it is the default");
         step(setting.shown_by, why)
     });
-    let timeouts = |cause| {
-        matches!(
-            (cause, patience),
-            (Cause::SynUnanswered, Patience::Connect)
-                | (Cause::ResponseTimeout, Patience::Answer)
-                | (Cause::SendStalled, Patience::Send)
-        )
-    };
     let finding = Finding {
-        explains: case.track.count_of(timeouts),
-        cause: None,
+        explains: case.track.count(cause),
+        cause: Some(cause),
         confidence: Confidence::Likely,
         summary: Some(summary),
         evidence: vec![evidence],
@@ -108,6 +100,7 @@ mod tests {
             (finding.confidence, finding.explains),
             (Confidence::Likely, 3)
         );
+        assert_eq!(finding.cause, Some(Cause::ResponseTimeout));
         let summary = finding.summary.unwrap();
         assert!(summary.contains("after 60s each time"), "{summary}");
         assert!(summary.contains("nginx's proxy_read_timeout"), "{summary}");

@@ -11,7 +11,7 @@ use super::{Case, Finding};
 use crate::diagnose::track::Episode;
 use crate::diagnose::verdict::Confidence;
 use crate::diagnose::words::Span;
-use crate::event::Cause;
+use crate::event::{Cause, Class};
 
 /// More restarts are a loop's, or many.
 const MANY: usize = 3;
@@ -27,15 +27,14 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
     if last.returned_ns.is_none() || restarts.len() >= MANY {
         return None;
     }
-    let explains = restarts
-        .iter()
-        .fold(0, |sum, episode| sum + episode.refused);
+    let refused = restarts.iter().map(|episode| episode.refused);
+    let explains = refused.fold(0, u64::saturating_add);
     let end = case
         .track
         .ends
         .iter()
         .rev()
-        .find(|end| end.at_ns <= restart.last_ns);
+        .find(|end| end.at_ns <= restart.last_ns && case.track.is_of_now(end));
     let seen = restart.no_listener > 0;
     let confidence = match (end, seen) {
         (Some(_), _) => Confidence::Certain,
@@ -66,13 +65,23 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
             case.time(restart.first_ns)
         ),
     };
+    let again = |episode: &Episode| episode.first_ns > restart.last_ns && episode.refused > 0;
+    let since = if episodes.iter().any(again) {
+        ""
+    } else {
+        ", and none was refused since"
+    };
     let back = restart.returned_ns.map(|at_ns| {
         let at = case.time(at_ns);
-        format!("connections succeeded again by {at}, and none was refused since")
+        format!("connections succeeded again by {at}{since}")
     });
+    let cause = match confidence {
+        Confidence::Possible => case.most(|cause| cause.class() == Class::Refused),
+        Confidence::Likely | Confidence::Certain => Some(Cause::UpstreamRestarting),
+    };
     Some(Finding {
         explains,
-        cause: (confidence > Confidence::Possible).then_some(Cause::UpstreamRestarting),
+        cause,
         confidence,
         summary: Some(summary),
         evidence: back.into_iter().collect(),
@@ -158,7 +167,7 @@ mod tests {
         let finding = found(&around(vec![refused(9000, 0), refused(9000, 0)])).unwrap();
         assert_eq!(
             (finding.confidence, finding.cause),
-            (Confidence::Possible, None)
+            (Confidence::Possible, Some(Cause::Refused))
         );
         // A single refusal is not even that.
         assert_eq!(found(&around(vec![refused(9000, 0)])), None);
@@ -186,6 +195,29 @@ mod tests {
         }
         script.good(10).second();
         assert_eq!(found(&script), None);
+    }
+
+    #[test]
+    fn the_end_in_a_trouble_before_is_not_that_of_this_one() {
+        let mut script = around(vec![exited(4090, "SIGTERM", 1_200)]);
+        script.good(5).pass(120).good(5).second();
+        script.fail(no_listener()).second().good(10).second();
+        let finding = found(&script).unwrap();
+        assert_eq!(finding.confidence, Confidence::Likely);
+        assert!(!finding.summary.unwrap().contains("4090"));
+    }
+
+    #[test]
+    fn what_was_refused_since_is_not_denied() {
+        let mut script = around(vec![exited(4090, "SIGTERM", 1_200)]);
+        let back = |script: &Script| found(script).unwrap().evidence;
+        assert!(back(&script)[0].ends_with(", and none was refused since"));
+        for _ in 0..3 {
+            script.good(5).fail(no_listener()).second();
+        }
+        script.good(10).second();
+        assert!(back(&script)[0].starts_with("connections succeeded again by "));
+        assert!(!back(&script)[0].contains("none was refused"));
     }
 
     #[test]
@@ -229,7 +261,7 @@ mod tests {
     #[test]
     fn other_failures_in_between_are_no_restart() {
         let mut timeout = refused(9000, 0);
-        (timeout.class, timeout.cause) = (crate::event::Class::Timeout, Cause::SynUnanswered);
+        (timeout.class, timeout.cause) = (Class::Timeout, Cause::SynUnanswered);
         assert_eq!(found(&around(vec![no_listener(), timeout])), None);
     }
 }

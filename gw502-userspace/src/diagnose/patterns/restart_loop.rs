@@ -1,7 +1,8 @@
 //! A restart loop: it ends, is started again, and ends again.
 //!
-//! Needs: three ends of processes that listened here, or three outages that ended in success, within
-//! ten minutes. A process that ended three times has three pids: that is certain.
+//! Needs: three ends of processes that listened here, the last one in this trouble, or three
+//! outages in it that ended in success, within ten minutes. A process that ended three times has
+//! three pids: that is certain.
 //!
 //! Does not say it: of two restarts (somebody may have restarted it twice), nor of workers that end
 //! while their master goes on listening.
@@ -21,20 +22,22 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn by_ends(case: &Case<'_>) -> Option<Finding> {
-    let exits: Vec<&End> = case.track.ends.iter().filter(|end| end.exited).collect();
+    let exits = case.track.ends.iter().filter(|end| end.exited);
+    let last = exits.clone().max_by_key(|end| end.at_ns)?;
+    let lately = |end: &&End| last.at_ns.saturating_sub(end.at_ns) <= WITHIN_NS;
+    let exits: Vec<&End> = exits.filter(lately).collect();
     let mut pids: Vec<_> = exits.iter().map(|end| end.pid).collect();
     pids.sort_unstable();
     pids.dedup();
     let span = span(exits.iter().map(|end| end.at_ns))?;
-    let last = exits.iter().max_by_key(|end| end.at_ns)?;
-    if pids.len() < OFTEN || span > WITHIN_NS {
+    if pids.len() < OFTEN || !case.track.is_of_now(last) {
         return None;
     }
-    let refused = case.count(Cause::UpstreamExited) + case.count(Cause::NoListener);
+    let refused = |cause| matches!(cause, Cause::UpstreamExited | Cause::NoListener);
     let summary = format!(
         "The upstream does not stay up: processes that listened here ended {} times within {}, \
          the last one ({}) at {}.",
-        case.track.exits,
+        exits.len(),
         Span(span),
         last.words,
         case.time(last.at_ns)
@@ -43,7 +46,7 @@ fn by_ends(case: &Case<'_>) -> Option<Finding> {
         .iter()
         .map(|end| format!("{}: {}", case.time(end.at_ns), end.words));
     Some(Finding {
-        explains: refused,
+        explains: case.sum(refused),
         cause: Some(Cause::UpstreamRestarting),
         confidence: Confidence::Certain,
         summary: Some(summary),
@@ -67,10 +70,9 @@ fn by_outages(case: &Case<'_>) -> Option<Finding> {
         restarts.len(),
         Span(span)
     );
+    let refused = restarts.iter().map(|episode| episode.refused);
     Some(Finding {
-        explains: restarts
-            .iter()
-            .fold(0, |sum, episode| sum + episode.refused),
+        explains: refused.fold(0, u64::saturating_add),
         cause: Some(Cause::UpstreamRestarting),
         confidence: Confidence::Likely,
         summary: Some(summary),
@@ -87,7 +89,7 @@ fn span(moments: impl Iterator<Item = u64> + Clone) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::tests::made::{Script, exited, no_listener};
+    use crate::diagnose::tests::made::{Script, claimed, exited, no_listener};
 
     #[test]
     fn three_pids_that_ended_are_a_loop() {
@@ -104,6 +106,51 @@ mod tests {
         let summary = finding.summary.unwrap();
         assert!(summary.contains("ended 3 times within 4.0 s"), "{summary}");
         assert_eq!(finding.evidence.len(), 3);
+    }
+
+    /// Between two ends it was healthy: each is a trouble of its own.
+    #[test]
+    fn a_slow_loop_is_one_as_well() {
+        let mut script = Script::new();
+        for pid in 1..=3 {
+            script
+                .good(3)
+                .second()
+                .fail(exited(pid, "SIGKILL", 100))
+                .second();
+            if pid < 3 {
+                script.good(3).pass(120).good(3).second();
+            }
+        }
+        let finding = script.found(find).unwrap();
+        assert_eq!(finding.explains, 1, "the others are over");
+        let summary = finding.summary.unwrap();
+        assert!(summary.contains("ended 3 times"), "{summary}");
+        // What fails next for another reason has nothing to do with it.
+        script.good(3).pass(120).good(3).second();
+        script.fail(no_listener()).second();
+        assert_eq!(script.found(find), None);
+    }
+
+    #[test]
+    fn of_many_ends_those_are_counted_whose_time_is_said() {
+        let mut script = Script::new();
+        for pid in 1..=46 {
+            script.fail(exited(pid, "SIGKILL", 100)).second();
+        }
+        let summary = script.found(find).unwrap().summary.unwrap();
+        assert!(summary.contains("ended 6 times within 5.0 s"), "{summary}");
+    }
+
+    #[test]
+    fn counts_that_a_file_claims_stay_in_their_range() {
+        let mut script = Script::new();
+        for pid in 1..=3 {
+            script.fail(exited(pid, "SIGKILL", 100)).second();
+        }
+        script.engine.portion(&claimed(Cause::UpstreamExited));
+        script.engine.portion(&claimed(Cause::NoListener));
+        assert_eq!(script.found(find).unwrap().explains, u64::MAX);
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
     let full =
         |(used, limit): &Fill| *limit > 0 && used.saturating_mul(10) >= limit.saturating_mul(9);
     let track = case.track;
-    let of = |causes: &[Cause]| causes.iter().fold(0, |sum, cause| sum + case.count(*cause));
-    let (explains, summary, evidence) = if let Some(queue) = &track.queue
+    let of = |causes: &[Cause]| case.sum(|cause| causes.contains(&cause));
+    let (causes, summary, evidence): (&[Cause], _, _) = if let Some(queue) = &track.queue
         && of(&BY_QUEUE) >= OFTEN
         && queue.failures >= OFTEN
         && queue.length >= queue.limit
@@ -40,14 +40,14 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
             "{} failures met a full accept queue, {} of {} at most",
             queue.failures, queue.length, queue.limit
         );
-        (of(&BY_QUEUE), summary, evidence)
+        (&BY_QUEUE, summary, evidence)
     } else if let Some((open, limit)) = track.descriptors.filter(full)
         && of(&[Cause::DescriptorExhaustion]) >= OFTEN
     {
         let comm = track.top_proxy().unwrap_or("the proxy");
         let summary = format!("{comm} has no file descriptor left: {open} of {limit} are open.");
         let evidence = format!("{comm} had {open} of {limit} descriptors open");
-        (of(&[Cause::DescriptorExhaustion]), summary, evidence)
+        (&[Cause::DescriptorExhaustion], summary, evidence)
     } else if let Some((used, range)) = track.ports.filter(full)
         && of(&[Cause::PortExhaustion]) >= OFTEN
     {
@@ -56,13 +56,13 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
              TIME_WAIT included."
         );
         let evidence = format!("{used} of {range} local ports were in use");
-        (of(&[Cause::PortExhaustion]), summary, evidence)
+        (&[Cause::PortExhaustion], summary, evidence)
     } else {
         return None;
     };
     Some(Finding {
-        explains,
-        cause: None,
+        explains: of(causes),
+        cause: case.most(|cause| causes.contains(&cause)),
         confidence: Confidence::Certain,
         summary: Some(summary),
         evidence: vec![evidence],
@@ -73,7 +73,7 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::tests::made::{Script, of_cause};
+    use crate::diagnose::tests::made::{Script, claimed, of_cause};
     use crate::event::{Evidence, Owner};
 
     fn queue(length: u32) -> Evidence {
@@ -108,6 +108,36 @@ mod tests {
         let summary = finding.summary.unwrap();
         assert!(summary.starts_with("gunicorn[5120] accepts"), "{summary}");
         assert!(summary.contains("limit of 128"), "{summary}");
+    }
+
+    #[test]
+    fn it_names_the_most_frequent_cause_of_those_it_explains() {
+        let mut script = Script::new();
+        let causes = [
+            (30, Cause::AcceptQueueFull),
+            (31, Cause::NeverAccepted),
+            (35, Cause::ResponseTimeout),
+        ];
+        for (times, cause) in causes {
+            for _ in 0..times {
+                script.fail(of_cause(cause, vec![queue(129)]));
+            }
+        }
+        let finding = script.second().found(find).unwrap();
+        assert_eq!(finding.explains, 61);
+        assert_eq!(finding.cause, Some(Cause::NeverAccepted));
+    }
+
+    #[test]
+    fn counts_that_a_file_claims_stay_in_their_range() {
+        let mut script = Script::new();
+        for _ in 0..3 {
+            script.fail(of_cause(Cause::AcceptQueueFull, vec![queue(129)]));
+        }
+        script.second();
+        script.engine.portion(&claimed(Cause::AcceptQueueFull));
+        script.engine.portion(&claimed(Cause::NeverAccepted));
+        assert_eq!(script.found(find).unwrap().explains, u64::MAX);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::aggregate::{Counted, Totals, UpstreamId};
+use crate::aggregate::{Counted, Portion, Totals, UpstreamId};
 use crate::diagnose::patterns::{Case, Finding};
 use crate::diagnose::{Engine, Place, Report};
 use crate::event::{
@@ -163,6 +163,15 @@ pub(in crate::diagnose) fn race(comm: &str, idle_ms: u64, upstream: &str) -> Fai
     }
 }
 
+/// What a file may claim to have left out.
+pub(in crate::diagnose) fn claimed(cause: Cause) -> Portion {
+    Portion {
+        id: Some(id(9000)),
+        kinds: vec![(cause.class(), cause, u64::MAX)],
+        since_ns: None,
+    }
+}
+
 /// A run, second by second, mostly of 127.0.0.1:9000.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
@@ -248,14 +257,8 @@ impl Script {
     ) -> Option<Finding> {
         let rows = self.engine.tally.summarise(&self.counted.upstreams);
         let row = rows.iter().find(|row| row.id == Some(id(9000)))?;
-        let case = Case {
-            track: self.engine.tracks.get(&id(9000))?,
-            row,
-            top: row.top_cause()?,
-            now_ns: self.now_ns,
-            place: PLACE,
-        };
-        find(&case)
+        let track = self.engine.tracks.get(&id(9000))?;
+        find(&Case::new(track, row, self.now_ns, PLACE)?)
     }
 
     pub(in crate::diagnose) fn report(&self) -> Report {

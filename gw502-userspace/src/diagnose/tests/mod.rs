@@ -1,7 +1,9 @@
+mod losses;
 pub(crate) mod made;
+mod troubles;
 
 use self::made::{
-    NETNS, PLACE, SECOND, Script, exited, gave_up, id, no_listener, of_cause, race, refused,
+    NETNS, PLACE, SECOND, Script, exited, gave_up, id, no_listener, of_cause, owner, race, refused,
 };
 use super::*;
 use crate::event::{Evidence, Phase};
@@ -147,6 +149,36 @@ fn a_pattern_of_the_minority_does_not_speak_for_all() {
 }
 
 #[test]
+fn the_cause_is_among_those_that_the_summary_explains() {
+    let full = Evidence::AcceptQueueFull {
+        length: 129,
+        limit: 128,
+        drops: 4,
+        owner: Some(owner("gunicorn", 5120)),
+    };
+    let mut script = Script::new();
+    for _ in 0..40 {
+        script.fail(of_cause(Cause::AcceptQueueFull, vec![full.clone()]));
+    }
+    for _ in 0..10 {
+        script.fail(of_cause(Cause::NeverAccepted, vec![full.clone()]));
+    }
+    for seconds in 0..45 {
+        script.fail(gave_up("nginx", Phase::Request, 1_000 * seconds));
+    }
+    script.second();
+    let diagnosis = only(&script);
+    let summary = &diagnosis.summary;
+    assert!(
+        summary.contains("accept queue is at its limit"),
+        "{summary}"
+    );
+    assert_eq!(diagnosis.cause, Some(Cause::AcceptQueueFull));
+    let of_its_owner = |step: &crate::rule::NextStep| step.command == "top -H -p 5120";
+    assert!(diagnosis.next_steps.iter().any(of_its_owner));
+}
+
+#[test]
 fn a_slow_upstream_has_its_time_out_named() {
     let mut script = Script::new();
     for _ in 0..5 {
@@ -194,34 +226,6 @@ fn races_on_reused_connections_are_not_failed_attempts() {
     let diagnosis = only(&script);
     assert_eq!((diagnosis.failed(), diagnosis.reused), (4, 4));
     assert_eq!(diagnosis.state, State::Degraded);
-}
-
-#[test]
-fn lost_records_count_as_failures_of_an_unknown_cause() {
-    let mut script = Script::new();
-    script.fail(no_listener()).lose().lose().second();
-    let diagnosis = only(&script);
-    assert_eq!((diagnosis.failed(), diagnosis.lost), (3, 2));
-    // One of three is not what explains most for certain.
-    assert_eq!(diagnosis.confidence, Some(Confidence::Likely));
-    assert!(
-        diagnosis
-            .evidence
-            .last()
-            .unwrap()
-            .starts_with("2 more by the kernel's count")
-    );
-    assert_eq!(script.report().losses, [("ring_full".to_owned(), 2)].into());
-}
-
-#[test]
-fn nothing_but_losses_is_a_diagnosis_without_a_cause() {
-    let mut script = Script::new();
-    script.lose().lose().lose().second();
-    let diagnosis = only(&script);
-    assert_eq!((diagnosis.cause, diagnosis.confidence), (None, None));
-    assert_eq!(diagnosis.state, State::Failing);
-    assert!(diagnosis.summary.contains("no record came"));
 }
 
 #[test]
