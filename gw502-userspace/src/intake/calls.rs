@@ -68,7 +68,7 @@ impl Calls {
         for (thread, call) in self.waiting(&lasting, now_ns, TOO_LONG_NS)? {
             if call.flags & call_flag::INTERRUPTED != 0 {
                 self.forget_the_dead(thread, &call)?;
-            } else if self.has_returned(thread, &call) {
+            } else if self.is_over(thread, &call) {
                 self.settle(thread, &call)?;
             } else if call.flags & call_flag::UNIX != 0 && self.claim(thread, &call)? {
                 let counted = self.counted.entry(upstream(&call)).or_default();
@@ -120,6 +120,14 @@ impl Calls {
             .is_some_and(|number| !CONNECTS.contains(&number))
     }
 
+    /// Whether the call cannot be under way any more: it was granted long ago, its thread is elsewhere,
+    /// or gone.
+    fn is_over(&self, thread: u32, call: &Call) -> bool {
+        call.flags & call_flag::GRANTED != 0
+            || self.has_returned(thread, call)
+            || !processes::is_alive(&self.root, call.connection.tgid, thread)
+    }
+
     /// A call that a signal interrupted is made again, or its thread was killed.
     fn forget_the_dead(&mut self, thread: u32, call: &Call) -> Result<(), MapError> {
         if processes::is_alive(&self.root, call.connection.tgid, thread) {
@@ -152,6 +160,12 @@ impl Calls {
             Err(MapError::KeyNotFound) => false,
             Err(error) => return Err(error),
         };
+        if reported {
+            match self.reported.remove(&thread) {
+                Ok(()) | Err(MapError::KeyNotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
         if call.flags & call_flag::GRANTED != 0 {
             let counted = self.counted.entry(upstream(call)).or_default();
             counted.attempts += u64::from(!reported);

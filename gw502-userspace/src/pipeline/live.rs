@@ -22,7 +22,7 @@ use crate::event::Failure;
 use crate::intake::calls::Calls;
 use crate::intake::counters::Counters;
 use crate::intake::decode::{DecodeError, Decoded};
-use crate::intake::ring::Ring;
+use crate::intake::ring::{BATCH, Ring};
 use crate::kernel::processes;
 use crate::kernel::root::KernelRoot;
 use crate::plan::{Plan, blind_to, listed};
@@ -188,7 +188,8 @@ impl Live {
                 _ = look.tick() => {
                     stages.blocked(calls, &mut take, &mut flow)?;
                     if counting {
-                        ring.drain(|record| stages.hand_over(&record, &mut take, &mut flow))?;
+                        let hand_over = |record| stages.hand_over(&record, &mut take, &mut flow);
+                        ring.drain(BATCH, hand_over)?;
                         let mut counted = count(probe, counters, calls, stages)?;
                         let now_ns = clock::boot_ns().map_err(io::Error::from)?;
                         if let Some(idle) = idle {
@@ -208,7 +209,8 @@ impl Live {
         calls.left(clock::boot_ns().map_err(io::Error::from)?)?;
         probe.detach();
         let mut take = |failure: &Failure| all(Moment::Event(failure));
-        ring.drain(|record| stages.hand_over(&record, &mut take, &mut flow))?;
+        let hand_over = |record| stages.hand_over(&record, &mut take, &mut flow);
+        ring.drain(usize::MAX, hand_over)?;
         stages.blocked(calls, &mut take, &mut flow)?;
         if counting {
             let counted = count(probe, counters, calls, stages)?;
