@@ -14,7 +14,7 @@ use gw502_tests::capture::Capture;
 use gw502_tests::client::{self, Request};
 use gw502_tests::deadline;
 use gw502_tests::lab::{Family, Lab, Path};
-use gw502_tests::proxy::{Kind, Logged, Proxy, Settings};
+use gw502_tests::proxy::{Kind, Logged, Proxy, Settings, Talk};
 use gw502_tests::scratch::Scratch;
 use gw502_tests::upstream::{Behaviour, Upstream};
 
@@ -316,6 +316,7 @@ impl Failing {
             upstream_options: "",
             script: None,
             http2: false,
+            talk: Talk::Plain,
             logged: Logged::Requests,
         };
         let proxy = Proxy::start(&lab, &settings);

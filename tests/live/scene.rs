@@ -8,7 +8,7 @@ use gw502_tests::address::Address;
 use gw502_tests::agent::{self, Agent, Event, Session};
 use gw502_tests::expect::{self, Differences};
 use gw502_tests::lab::{Family, Lab, Path};
-use gw502_tests::proxy::{Kind, Logged, Proxy, Settings};
+use gw502_tests::proxy::{Kind, Logged, Proxy, Settings, Talk};
 use gw502_tests::report::{self, Row};
 use gw502_tests::upstream::{Behaviour, Upstream};
 use libtest_mimic::Failed;
@@ -239,6 +239,7 @@ pub(crate) const fn settings(kind: Kind, upstream: Address) -> Settings {
         upstream_options: "",
         script: None,
         http2: false,
+        talk: Talk::Plain,
         logged: Logged::Requests,
     }
 }

@@ -20,6 +20,13 @@ pub const ENDINGS: usize = CONNECT_FAILED as usize + 1;
 /// connection away. Later it is the idle end of a pool's spare connection, which is no failure.
 pub const AFTER_ACCEPT_NS: u64 = 1_000_000_000;
 
+/// A TLS record with an alert is no longer: 5 bytes of header, 8 of nonce, 2 of alert, 16 of tag (TLS 1.2,
+/// AES-GCM, RFC 5288; others are shorter). A request in TLS is longer, and so is one of HTTP/1.1 but the
+/// shortest that can be written.
+const ALERT_BYTES: u32 = 31;
+/// A proxy that writes `close_notify` closes within so long.
+const GOODBYE_NS: u64 = 20_000_000;
+
 /// The shape of a connection's end, as the kernel sees it.
 ///
 /// Also the `kind` of a record. Ids are never reused.
@@ -118,7 +125,9 @@ pub fn judge(connection: &Connection, facts: &SocketFacts, now_ns: u64) -> Optio
         (state::ESTABLISHED, state::FIN_WAIT1) => proxy_closed(facts),
         // The FIN was here, a request was sent all the same, and the proxy read the end of the
         // connection before the RST that its request meets.
-        (state::CLOSE_WAIT, state::LAST_ACK) => outstanding(facts, 1).then_some(Ending::Closed),
+        (state::CLOSE_WAIT, state::LAST_ACK) => {
+            (outstanding(facts, 1) && !says_goodbye(facts)).then_some(Ending::Closed)
+        }
         (_, state::CLOSE) => ended(connection, facts, now_ns),
         _ => None,
     }
@@ -183,7 +192,7 @@ const fn peer_closed(connection: &Connection, facts: &SocketFacts, now_ns: u64) 
 /// a close by `sk_shutdown`.
 #[inline(always)]
 const fn proxy_closed(facts: &SocketFacts) -> Option<Ending> {
-    if facts.shutdown == SHUTDOWN_BOTH && outstanding(facts, 0) {
+    if facts.shutdown == SHUTDOWN_BOTH && outstanding(facts, 0) && !says_goodbye(facts) {
         Some(Ending::Abandoned)
     } else {
         None
@@ -205,17 +214,20 @@ fn ended(connection: &Connection, facts: &SocketFacts, now_ns: u64) -> Option<En
         // HAProxy ends a connection with SO_LINGER 0, by RST and straight to CLOSE: after an
         // exchange that is its way to say goodbye, before any answer it gave up waiting.
         0 if facts.old_state == state::ESTABLISHED => {
-            outstanding(facts, 0).then_some(Ending::Abandoned)
+            (outstanding(facts, 0) && !says_goodbye(facts)).then_some(Ending::Abandoned)
         }
         // The same after the upstream's FIN: it reads the end with its request unanswered.
-        0 => (facts.old_state == state::CLOSE_WAIT && outstanding(facts, fin))
-            .then_some(Ending::Closed),
+        0 => (facts.old_state == state::CLOSE_WAIT
+            && outstanding(facts, fin)
+            && !says_goodbye(facts))
+        .then_some(Ending::Closed),
         // EPIPE is a RST that met a socket in CLOSE_WAIT (tcp_reset()).
         errno::ECONNRESET | errno::EPIPE => {
             let turned_away = facts.bytes_received <= fin
                 && facts.wrote_nothing()
                 && just_accepted(connection, now_ns);
-            (turned_away || outstanding(facts, fin)).then_some(Ending::Reset)
+            let goodbye = facts.old_state == state::CLOSE_WAIT && says_goodbye(facts);
+            (turned_away || (outstanding(facts, fin) && !goodbye)).then_some(Ending::Reset)
         }
         // `ss -K`: an administrator ended it. The proxy lost its answer all the same, but neither
         // it nor the upstream failed.
@@ -235,6 +247,25 @@ fn ended(connection: &Connection, facts: &SocketFacts, now_ns: u64) -> Option<En
 #[inline(always)]
 const fn outstanding(facts: &SocketFacts, fin: u64) -> bool {
     !facts.wrote_nothing() && (facts.bytes_received <= fin || facts.last_word == last_word::OURS)
+}
+
+/// What the proxy said last, after an answer, may be the end of a TLS session and no request: proxies
+/// write a `close_notify` (RFC 8446 section 6.1) and close in the same moment.
+///
+/// After the upstream's FIN an alert is all that is in flight, one record of at most
+/// [`ALERT_BYTES`]. Before it the time tells, for an alert may be acknowledged at once: nobody gives up on a
+/// request that has just left.
+#[inline(always)]
+const fn says_goodbye(facts: &SocketFacts) -> bool {
+    let fin = (facts.old_state == state::CLOSE_WAIT) as u64;
+    let in_flight = facts.unacked_bytes.wrapping_add(facts.unsent_bytes);
+    let is_short = in_flight <= ALERT_BYTES;
+    let is_alert = if fin != 0 {
+        in_flight > 0
+    } else {
+        facts.since_request_ns < GOODBYE_NS
+    };
+    facts.bytes_received > fin && is_short && is_alert
 }
 
 #[inline(always)]

@@ -94,6 +94,21 @@ pub(crate) fn listening(netns: u32, port: u16, comm: &[u8; 16]) -> Lost {
     None
 }
 
+/// CLOSE -> LISTEN of another process: who connects to this port is no proxy's client any more, but may
+/// be a proxy.
+#[inline(never)]
+pub(crate) fn handed_on(netns: u32, port: u16) {
+    let key = ListenKey {
+        netns,
+        port,
+        pad: [0; 2],
+    };
+    match LISTENING.remove(&key) {
+        // Err: nobody had it before.
+        Ok(()) | Err(_) => {}
+    }
+}
+
 /// The FIN or RST of a peer arrived on a connection that no watched process opened: perhaps that
 /// of a proxy's client, and perhaps one that had no answer yet.
 ///

@@ -183,9 +183,13 @@ fn once_more(sock: Sock, process: Process) -> bool {
 fn listening(sock: Sock) -> Lost {
     let process = Process::current();
     let comm = process.comm();
-    if sock.is_tcp() && filter::named(process, &comm) && filter::in_cgroup() {
+    if !sock.is_tcp() {
+        return None;
+    }
+    if filter::named(process, &comm) && filter::in_cgroup() {
         return clients::listening(sock.netns(), sock.sport(), &comm);
     }
+    clients::handed_on(sock.netns(), sock.sport());
     None
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gw502_tests::address::Address;
 use gw502_tests::firewall::Verdict;
 use gw502_tests::lab::{Family, Path};
-use gw502_tests::proxy::{Kind, Logged, Settings};
+use gw502_tests::proxy::{Kind, Logged, Settings, Talk};
 use gw502_tests::route::Route;
 use gw502_tests::upstream::{Behaviour, Dead};
 
@@ -130,6 +130,7 @@ impl Case {
             upstream_options: "",
             script: None,
             http2: false,
+            talk: Talk::Plain,
             logged: Logged::Requests,
         }
     }

@@ -10,6 +10,7 @@ mod leaving;
 mod load;
 mod mptcp;
 mod restart;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,6 +88,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         restart::trials(),
         direct::trials(),
         mptcp::trials(),
+        tls::trials(),
     ];
     controls.chain(more.into_iter().flatten()).collect()
 }

@@ -11,7 +11,7 @@ use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
 pub use self::gunicorn::{Gunicorn, gunicorn};
-pub use self::node::node;
+pub use self::node::{Tls, node, node_tls};
 pub use self::php::{Php, php, php_fpm};
 use crate::address::Address;
 use crate::deadline;

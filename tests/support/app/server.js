@@ -1,13 +1,15 @@
 // An app on Node: what it does with a request is in the path, how it listens in the arguments.
 'use strict';
 
+const fs = require('fs');
 const http = require('http');
+const https = require('https');
 
 const [host, port, ...options] = process.argv.slice(2);
 const given = Object.fromEntries(options.map((option) => option.split('=')));
 
 const held = [];
-const server = http.createServer((request, response) => {
+const serve = (request, response) => {
   console.log(`request ${request.url}`);
   const [, what, much] = request.url.split('/');
   switch (what) {
@@ -33,7 +35,10 @@ const server = http.createServer((request, response) => {
     default:
       response.end('ok\n');
   }
-});
+};
+const server = given.key
+  ? https.createServer({ key: fs.readFileSync(given.key), cert: fs.readFileSync(given.certificate) }, serve)
+  : http.createServer(serve);
 
 server.on('connection', () => console.log('connection'));
 if (given.keepAliveTimeout) server.keepAliveTimeout = Number(given.keepAliveTimeout);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Kind, Log, Logged, Settings, USER};
+use super::{Kind, Log, Logged, Settings, Talk, USER};
 use crate::address::Address;
 use crate::scratch::Scratch;
 
@@ -58,6 +58,10 @@ fn configuration(settings: &Settings, port: u16, log: &Path) -> String {
     };
     let options = settings.upstream_options;
     let protocol = if settings.http2 { " proto h2" } else { "" };
+    let tls = match settings.talk {
+        Talk::Plain => "",
+        Talk::Tls => " ssl verify none",
+    };
     format!(
         "
         global
@@ -80,7 +84,7 @@ fn configuration(settings: &Settings, port: u16, log: &Path) -> String {
             default_backend upstreams
         backend upstreams
             {options}
-            server upstream {upstream}\n"
+            server upstream {upstream}{tls}\n"
     )
 }
 

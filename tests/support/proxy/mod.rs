@@ -114,8 +114,19 @@ pub struct Settings {
     pub script: Option<PathBuf>,
     /// Whether it speaks HTTP/2 with its clients, and nothing else.
     pub http2: bool,
+    /// How it speaks with the upstream.
+    pub talk: Talk,
     /// What it logs.
     pub logged: Logged,
+}
+
+/// How a proxy speaks with its upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Talk {
+    /// In the clear.
+    Plain,
+    /// In TLS, and it believes any certificate.
+    Tls,
 }
 
 /// What a proxy writes a line about.

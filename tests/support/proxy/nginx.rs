@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Kind, Log, Logged, Settings, USER, WORKERS};
+use super::{Kind, Log, Logged, Settings, Talk, USER, WORKERS};
 use crate::scratch::Scratch;
 
 /// Starts the line of each finished request.
@@ -57,11 +57,15 @@ fn http(settings: &Settings, port: u16, scratch: &Scratch) -> String {
     } else {
         ("", "1.0")
     };
+    let scheme = match settings.talk {
+        Talk::Plain => "http",
+        Talk::Tls => "https",
+    };
     let (word, pass) = match &settings.script {
         None => (
             "proxy",
             format!(
-                "proxy_pass http://upstreams;
+                "proxy_pass {scheme}://upstreams;
                     proxy_http_version {version};
                     proxy_set_header Connection '';"
             ),

@@ -240,6 +240,7 @@ fn a_failure_is_reported_once() {
 fn reused(old_state: u8, new_state: u8, last_word: u8) -> SocketFacts {
     SocketFacts {
         bytes_received: 5000,
+        since_request_ns: SECOND,
         last_word,
         ..requested(old_state, new_state)
     }
@@ -308,4 +309,44 @@ fn trap_a_proxy_that_reads_the_end_closes_before_the_rst_arrives() {
         };
         assert_eq!(ended(idle), None, "{new_state}");
     }
+}
+
+/// A proxy that has its answer says `close_notify` and closes: that is no request.
+#[test]
+fn trap_the_end_of_a_tls_session_is_no_request() {
+    const ALERT: u32 = 31;
+    let after_the_fin = |unacked_bytes, error, new_state| {
+        ended(SocketFacts {
+            error,
+            unacked_bytes,
+            ..reused(CLOSE_WAIT, new_state, last_word::OURS)
+        })
+    };
+    for (error, new_state) in [(0, LAST_ACK), (0, CLOSE), (errno::EPIPE, CLOSE)] {
+        assert_eq!(after_the_fin(24, error, new_state), None, "{new_state}");
+        assert_eq!(after_the_fin(ALERT, error, new_state), None, "{new_state}");
+        for more in [0, ALERT + 1] {
+            assert!(after_the_fin(more, error, new_state).is_some(), "{more}");
+        }
+    }
+    let before_it = |since_request_ns, new_state| {
+        ended(SocketFacts {
+            since_request_ns,
+            shutdown: 3,
+            ..reused(ESTABLISHED, new_state, last_word::OURS)
+        })
+    };
+    for new_state in [FIN_WAIT1, CLOSE] {
+        assert_eq!(before_it(4_000_000, new_state), None, "{new_state}");
+        let given_up = before_it(60 * SECOND, new_state);
+        assert_eq!(given_up, Some(Ending::Abandoned), "{new_state}");
+    }
+    // Nothing was answered yet: the handshake, or a request that a client did not wait for.
+    let unanswered = SocketFacts {
+        bytes_received: 0,
+        since_request_ns: 0,
+        shutdown: 3,
+        ..reused(ESTABLISHED, FIN_WAIT1, last_word::OURS)
+    };
+    assert_eq!(ended(unanswered), Some(Ending::Abandoned));
 }
