@@ -6,8 +6,9 @@ use aya_ebpf::helpers::{bpf_get_current_task, bpf_probe_read_kernel};
 use gw502_common::tcp::{IPPROTO_TCP, family};
 
 use crate::globals::{
-    OFF_FILE_DATA, OFF_FILES_TABLE, OFF_NET_INUM, OFF_SK_FAMILY, OFF_SK_NET, OFF_SK_PROTOCOL,
-    OFF_SK_TYPE, OFF_SOCKET_SK, OFF_TABLE_FILES, OFF_TABLE_LEN, OFF_TASK_FILES, frozen,
+    OFF_FILE_DATA, OFF_FILES_TABLE, OFF_NET_INUM, OFF_SK_DPORT, OFF_SK_FAMILY, OFF_SK_NET,
+    OFF_SK_PROTOCOL, OFF_SK_TYPE, OFF_SOCKET_SK, OFF_TABLE_FILES, OFF_TABLE_LEN, OFF_TASK_FILES,
+    frozen,
 };
 use crate::kernel::probe;
 
@@ -81,6 +82,13 @@ impl OpenSocket {
             }
             _ => None,
         }
+    }
+
+    /// Whether an earlier `connect()` has given the TCP socket a peer, which it loses when that has
+    /// failed and was told (`tcp_disconnect()`): this one asks how it went.
+    #[inline(always)]
+    pub(crate) fn is_connecting(self) -> bool {
+        probe::<u16>(self.0, &OFF_SK_DPORT) != 0
     }
 
     #[inline(always)]

@@ -342,19 +342,21 @@ mod tests {
 
     #[test]
     fn after_a_relapse_it_takes_twice_the_calm_before_and_a_minute_at_most() {
-        let quiet_after = |calm: usize| {
-            let mut seconds = vec![(5, 1)];
-            seconds.extend(vec![(5, 0); calm - 1]);
-            seconds.push((5, 1));
+        let quiet_after = |failure: (u64, u64), calm: usize| {
+            let mut seconds = vec![failure];
+            seconds.extend(vec![(1, 0); calm - 1]);
+            seconds.push(failure);
             let relapse = seconds.len();
-            seconds.extend([(5, 0); 70]);
+            seconds.extend([(1, 0); 70]);
             let states = states(&seconds);
             states[relapse..]
                 .iter()
-                .position(|state| *state != State::Degraded)
+                .position(|state| !state.is_active())
         };
-        assert_eq!(quiet_after(10), Some(19));
-        assert_eq!(quiet_after(50), Some(59));
+        for failure in [(20, 1), (20, 20)] {
+            assert_eq!(quiet_after(failure, 10), Some(19));
+            assert_eq!(quiet_after(failure, 50), Some(59));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd as _;
 use std::process;
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use gw502_tests::lab::{Family, Lab, Path};
 use gw502_tests::socket::{Protocol, came_out, start_connect};
 use gw502_tests::upstream::{Behaviour, Last, Upstream};
 use libtest_mimic::{Failed, Trial};
+use nix::errno::Errno;
+use nix::sys::socket::{self, SockaddrStorage};
 
 use super::{Counted, end, verdict};
 use crate::scene::{LATE, all_are};
@@ -45,6 +48,7 @@ pub(super) fn trials() -> Vec<Trial> {
         preconnected(Some(Last::Reset))
     });
     add("preconnected::proxy_closes", || preconnected(None));
+    add("begun_before_the_start", begun_before);
     trials
 }
 
@@ -120,6 +124,30 @@ fn happy_eyeballs(delay: Duration) -> Result<(), Failed> {
     let events = expect::events_in(&session, won.netns);
     differences.check("events", &TIMES, &(events.len() as u64));
     all_are(&events, "aborted/cancelled", &mut differences);
+    verdict(&differences, &session)
+}
+
+/// A connect that nobody saw begin, and that a second `connect()` asks about, as `HAProxy` does: what it
+/// says is of the first, and no answer of this host's routing table.
+fn begun_before() -> Result<(), Failed> {
+    let lab = Lab::new(Path::Veth);
+    let nobody = SocketAddr::new(lab.nobodys_address(Family::V4), 8080);
+    let mut differences = Differences::default();
+    let session = lab.proxy().enter(|| {
+        // Its neighbour is looked for, which takes three seconds.
+        let stream = start_connect(nobody);
+        let agent = Agent::spawn(&["--pid", &process::id().to_string()]);
+        agent.wait_ready();
+        let early = came_out(&stream, Duration::ZERO);
+        differences.check("it was under way when gw502 was ready", &false, &early);
+        let late = came_out(&stream, 5 * LATE);
+        differences.check("it came out", &true, &late);
+        let asked = socket::connect(stream.as_raw_fd(), &SockaddrStorage::from(nobody));
+        differences.check("what it came to", &Err(Errno::EHOSTUNREACH), &asked);
+        end(agent)
+    });
+    let events = expect::events_in(&session, lab.proxy().inode());
+    differences.check("events", &Vec::new(), &events);
     verdict(&differences, &session)
 }
 

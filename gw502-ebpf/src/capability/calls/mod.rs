@@ -155,6 +155,9 @@ fn remember<W: Way>(socket: OpenSocket, given: Given) -> Lost {
         }
         // Now, for a call that does not return.
         by(process, socket, &mut call.connection);
+    } else if socket.is_connecting() {
+        // TCP has this attempt already; perhaps from before there was anybody to see it.
+        call.flags = call_flag::STARTED;
     } else if !W::Memory::LASTS {
         let (address, port) = address::internet::<W::Memory>(given.at)?;
         call.connection.daddr = address;
