@@ -43,6 +43,9 @@ const AROUND_US: u64 = 25 * ALIKE_US;
 /// Nobody configures less: what is given up sooner was not needed any more.
 const SHORTEST_US: u64 = 100_000;
 
+/// What is given up as soon as it is begun says nothing of anybody's patience, however often.
+const MOMENT_US: u64 = 1_000;
+
 /// Programs that try one address of an upstream at a time. Others may race two families (RFC 8305)
 /// and drop the slower one after a wait that recurs, the delay between them: at most 2 s, section 8.
 const ONE_AT_A_TIME: [&[u8]; 5] = [b"nginx", b"haproxy", b"apache2", b"httpd", b"varnishd"];
@@ -71,7 +74,7 @@ impl Waits {
         let history = self.seen.entry((comm, phase)).or_default();
         let is_timers = (recurs(history, wait_us) && !may_be_a_race(comm, phase, wait_us))
             || (on_the_beat(wait_us, slack) && keeps_the_beat(history));
-        if wait_us >= SHORTEST_US {
+        if wait_us >= MOMENT_US {
             if history.len() == HISTORY {
                 history.pop_front();
             }
@@ -195,6 +198,18 @@ mod tests {
         let mut waits = Waits::default();
         for n in 0..300_u64 {
             let wait = 5_000 + n * 7_919_000 % 195_000;
+            let named = waits.is_timers(NGINX, Phase::Request, wait, true);
+            assert!(!named, "{wait}");
+        }
+    }
+
+    /// They come by their length then, and those of a moment crowd together: what came before tells
+    /// that they stand out from nothing.
+    #[test]
+    fn clients_that_began_together_make_no_timer() {
+        let mut waits = Waits::default();
+        for n in 0..200_u64 {
+            let wait = 5_000 + n * 975;
             let named = waits.is_timers(NGINX, Phase::Request, wait, true);
             assert!(!named, "{wait}");
         }
